@@ -1,0 +1,1 @@
+"""One module per label format, each with ``read_...`` and ``write_...``."""
