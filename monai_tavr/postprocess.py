@@ -1,0 +1,263 @@
+"""From probabilities to a decision: which of the located points are there.
+
+In order:
+
+1. **Threshold.** A point is detected where its probability exceeds a threshold of its own, chosen on validation patients
+   (:func:`select_thresholds`), 0.5 by default.
+2. **Group rule** (paper, "Inference": no point of a group detected, the object is absent; one detected, the others are expected).
+   A group is accepted where at least one of its points is detected and the network's group output, if there is one, does not
+   contradict. In an accepted group the other points are judged given that the group is there: a point cannot show without its
+   group, so p(point | group) = p(point) / p(group), and that is held against the same threshold. A confident group output
+   changes nothing; a doubtful one, once a sibling has settled the doubt, lifts its points. A point that left the field keeps its
+   low probability and stays absent: nothing is forced. Points of a rejected group are absent.
+3. **Stage prior.** Groups that the surgeon's stage of the procedure rules out are absent, whatever the network says.
+4. **Field.** A point located outside the image is absent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_tavr.formats.label_json import write_json_atomically
+from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState, load_schema
+
+__all__ = ["KeypointPostprocess", "Thresholds", "check_groups", "read_thresholds", "select_thresholds", "write_thresholds"]
+
+_FILE_KEYS = {"schema", "thresholds", "group_thresholds", "selected_on"}
+
+
+def _per_name(values: float | Mapping[str, float], names: Sequence[str], what: str) -> dict[str, float]:
+    """One threshold for all, or one per name; a name that is not given gets 0.5."""
+    given = dict.fromkeys(names, values) if isinstance(values, int | float) else dict(values)
+    for name, value in given.items():
+        if name not in names:
+            raise ValueError(f"{what} names the unknown {name!r}; known are {list(names)}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise ValueError(f"{what} of {name!r} must be a number in [0, 1], got {value!r}")
+    return {name: float(given.get(name, 0.5)) for name in names}
+
+
+def check_groups(schema: KeypointSchema, groups: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The allowed groups in the schema's order; None = all may be there, () = none. Raises ValueError for an unknown group."""
+    if groups is None:
+        return None
+    if isinstance(groups, str):
+        raise ValueError(f"allowed_groups must be a list of group names, got the text {groups!r}")
+    for g in groups:
+        if g not in schema.groups:
+            raise ValueError(f"allowed_groups names the unknown group {g!r}; groups of {schema.name} are {list(schema.groups)}")
+    return tuple(g for g in schema.groups if g in groups)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Decision thresholds of a model.
+
+    Attributes:
+        schema: name of the keypoint schema.
+        points: point name -> threshold in [0, 1].
+        groups: group name -> threshold in [0, 1] of the group output.
+        selected_on: which data chose them, in words.
+    """
+
+    schema: str
+    points: Mapping[str, float]
+    groups: Mapping[str, float] = field(default_factory=dict)
+    selected_on: str = ""
+
+
+def read_thresholds(path: str | os.PathLike[str], *, schema: str | KeypointSchema = TAVR11) -> Thresholds:
+    """Read ``models/thresholds.json``. Raises ValueError naming the file and the fault."""
+    schema = load_schema(schema)
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a JSON file: {error}") from error
+    if not isinstance(content, dict) or not {"schema", "thresholds"} <= set(content) <= _FILE_KEYS:
+        raise ValueError(f"{path}: expected an object with 'schema', 'thresholds' and of {sorted(_FILE_KEYS)} only")
+    if content["schema"] != schema.name:
+        raise ValueError(f"{path}: thresholds of schema {content['schema']!r}, but the model's schema is {schema.name!r}")
+    parts = [content["thresholds"], content.get("group_thresholds", {})]
+    if not all(isinstance(p, dict) for p in parts):
+        raise ValueError(f"{path}: 'thresholds' and 'group_thresholds' must map names to numbers")
+    try:
+        points = _per_name(parts[0], schema.names, "threshold")
+        groups = _per_name(parts[1], schema.group_names, "group threshold")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return Thresholds(schema.name, points, groups, str(content.get("selected_on", "")))
+
+
+def write_thresholds(path: str | os.PathLike[str], thresholds: Thresholds) -> None:
+    """Write ``models/thresholds.json`` atomically."""
+    content: dict[str, Any] = {"schema": thresholds.schema, "thresholds": dict(thresholds.points)}
+    content |= {"group_thresholds": dict(thresholds.groups)} if thresholds.groups else {}
+    write_json_atomically(path, content | {"selected_on": thresholds.selected_on})
+
+
+def _best_threshold(probability: np.ndarray, visible: np.ndarray, default: float, bounds: tuple[float, float]) -> float:
+    """The threshold of highest F1: the middle of the widest range of thresholds that reach it.
+
+    Args:
+        probability: (N,) of labelled frames.
+        visible: (N,) bool.
+        default: what to return if no frame shows the point, or none lacks it: then there is nothing to learn from.
+        bounds: thresholds outside say only that there were few frames.
+    """
+    if visible.all() or not visible.any():
+        return default
+    # F1 is constant while the threshold lies in [edges[i], edges[i + 1]): exactly the probabilities above edges[i] are reported
+    edges = np.unique(np.concatenate([[0.0], probability, [1.0]]))
+    reported = (probability[:, None] > edges[None, :-1]).astype(float)
+    f1 = 2 * (reported[visible].sum(0)) / (reported.sum(0) + visible.sum())
+    best = np.isclose(f1, f1.max(), rtol=0, atol=1e-12)
+    starts = np.flatnonzero(best & ~np.append(False, best[:-1]))
+    stops = np.flatnonzero(best & ~np.append(best[1:], False)) + 1
+    widest = int(np.argmax(edges[stops] - edges[starts]))
+    return float(np.clip((edges[starts[widest]] + edges[stops[widest]]) / 2, *bounds))
+
+
+def select_thresholds(
+    probability: np.ndarray, state: np.ndarray, *, default: float = 0.5, bounds: tuple[float, float] = (0.05, 0.95)
+) -> np.ndarray:
+    """Choose a threshold for every point, or for every group, on validation frames.
+
+    Args:
+        probability: (N, K) in [0, 1].
+        state: (N, K) of :class:`KeypointState`; unlabelled entries are left out.
+        default: for a point that validation always, or never, shows.
+        bounds: smallest and largest threshold.
+
+    Returns:
+        (K,) thresholds that maximise the F1 of presence.
+    """
+    probability, state = np.asarray(probability, float), np.asarray(state)
+    if probability.ndim != 2 or probability.shape != state.shape:
+        raise ValueError(f"need (N, K) probabilities and states, got shapes {probability.shape} and {state.shape}")
+    labelled = state != KeypointState.UNLABELLED
+    columns = [(probability[m, i], state[m, i] == KeypointState.VISIBLE) for i, m in enumerate(labelled.T)]
+    return np.array([_best_threshold(p, v, default, bounds) for p, v in columns])
+
+
+@dataclass(frozen=True)
+class KeypointPostprocess:
+    """Located points with probabilities in, :class:`Keypoints` out (see the module's docstring).
+
+    Attributes:
+        schema: keypoint schema, by name, path or as it is.
+        thresholds: one for all points, or point name -> threshold.
+        group_thresholds: the same for the network's group output.
+        group_rule: False decides every point by itself.
+        allowed_groups: groups that can be there at this stage of the procedure; None = all.
+
+    Raises:
+        ValueError: an unknown point or group, or a threshold outside [0, 1].
+    """
+
+    schema: KeypointSchema = TAVR11
+    thresholds: float | Mapping[str, float] = 0.5
+    group_thresholds: float | Mapping[str, float] = 0.5
+    group_rule: bool = True
+    allowed_groups: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        schema = load_schema(self.schema)
+        points = _per_name(self.thresholds, schema.names, "threshold")
+        groups = _per_name(self.group_thresholds, schema.group_names, "group threshold")
+        object.__setattr__(self, "schema", schema)
+        object.__setattr__(self, "thresholds", points)
+        object.__setattr__(self, "group_thresholds", groups)
+        object.__setattr__(self, "allowed_groups", check_groups(schema, self.allowed_groups))
+
+    @classmethod
+    def from_thresholds(
+        cls, thresholds: Thresholds, *, schema: str | KeypointSchema = TAVR11, **options: Any
+    ) -> KeypointPostprocess:
+        """With the thresholds of a model's file; ``options`` are the other attributes."""
+        groups = thresholds.groups or 0.5
+        return cls(schema=load_schema(schema), thresholds=thresholds.points, group_thresholds=groups, **options)
+
+    def with_groups(self, allowed_groups: Sequence[str] | None) -> KeypointPostprocess:
+        """The same for another stage of the procedure."""
+        return replace(self, allowed_groups=allowed_groups)
+
+    def decide(self, probability: np.ndarray, group_probability: np.ndarray | None = None) -> np.ndarray:
+        """Which points are there.
+
+        Args:
+            probability: (N, K) in [0, 1].
+            group_probability: (N, G) in [0, 1], or None for a network without group output.
+
+        Returns:
+            (N, K) bool.
+        """
+        schema, probability = self.schema, np.asarray(probability, float)
+        if probability.ndim != 2 or probability.shape[1] != schema.num_keypoints:
+            raise ValueError(f"probability has shape {probability.shape}; {schema.name} needs (N, {schema.num_keypoints})")
+        if group_probability is not None and np.shape(group_probability) != (len(probability), schema.num_groups):
+            expected = (len(probability), schema.num_groups)
+            raise ValueError(f"group_probability has shape {np.shape(group_probability)}; expected {expected}")
+        present = probability > _vector(self.thresholds, schema.names)
+        if self.group_rule:
+            present = self._apply_group_rule(probability, group_probability, present)
+        if self.allowed_groups is not None:
+            present &= np.isin(schema.group_names, self.allowed_groups)[schema.group_index]
+        return present
+
+    def _apply_group_rule(
+        self, probability: np.ndarray, group_probability: np.ndarray | None, detected: np.ndarray
+    ) -> np.ndarray:
+        schema, index = self.schema, self.schema.group_index
+        groups = range(schema.num_groups)
+        accepted = np.stack([detected[:, index == g].any(axis=1) for g in groups], axis=1)
+        # no point is likelier than its group; without a group output this bound is all that is known
+        group = np.stack([probability[:, index == g].max(axis=1) for g in groups], axis=1)
+        if group_probability is not None:
+            accepted &= np.asarray(group_probability) > _vector(self.group_thresholds, schema.group_names)
+            group = np.maximum(group, group_probability)
+        conditional = probability / np.maximum(group, np.finfo(float).tiny)[:, index]
+        return accepted[:, index] & (conditional > _vector(self.thresholds, schema.names))
+
+    def __call__(
+        self,
+        xy: np.ndarray,
+        probability: np.ndarray,
+        group_probability: np.ndarray | None = None,
+        *,
+        frame: int = 0,
+        spacing: tuple[float, float] | None = None,
+        image_shape: tuple[int, int] | None = None,
+    ) -> Keypoints:
+        """Decide on one frame.
+
+        Args:
+            xy: (K, 2) located points in native pixels, (x, y).
+            probability: (K,) in [0, 1].
+            group_probability: (G,) in [0, 1] or None.
+            frame: 0-based index in the cine.
+            spacing: millimetres per pixel (x, y), or None.
+            image_shape: (H, W) in native pixels; points outside are absent. None = do not look.
+
+        Returns:
+            The points that are there, with the score of every point: the network's probability, untouched by the rules.
+        """
+        xy, probability = np.array(xy, dtype=np.float32), np.asarray(probability, float)
+        groups = None if group_probability is None else np.asarray(group_probability, float)[None]
+        present = self.decide(probability[None], groups)[0]
+        if image_shape is not None:
+            height, width = image_shape
+            present &= ((xy >= -0.5) & (xy <= (width - 0.5, height - 0.5))).all(axis=1)
+        xy[~present] = np.nan
+        return Keypoints(schema=self.schema, xy=xy, score=probability, frame=frame, spacing=spacing)
+
+
+def _vector(values: float | Mapping[str, float], names: Sequence[str]) -> np.ndarray:
+    """(len(names),) of a complete mapping."""
+    return np.array([values[n] for n in names]) if isinstance(values, Mapping) else np.full(len(names), values)
