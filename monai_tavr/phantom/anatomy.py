@@ -29,7 +29,7 @@ def unit(vector: ArrayLike) -> Array:
 
 def perpendicular_frame(axis: ArrayLike, near: ArrayLike = (0.1, 0.9, 0.3)) -> tuple[Array, Array]:
     """Two unit vectors n, b (3,) with n, b, axis at right angles; `near` (3,) must not be parallel to the axis."""
-    normal = unit(np.cross(unit(axis), near))
+    normal = unit(np.cross(unit(axis), np.asarray(near, dtype=np.float64)))
     return normal, np.cross(unit(axis), normal)
 
 

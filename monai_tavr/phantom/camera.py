@@ -52,10 +52,12 @@ class Camera:
                 f"source to object {self.source_object_mm} mm, to detector {self.source_detector_mm} mm: "
                 "the object lies between the source and the detector"
             )
-        centre = np.asarray(self.centre, dtype=np.float64)
-        if centre.shape != (3,):
-            raise ValueError(f"camera centre has shape {centre.shape}: give one world point (x, y, z) in mm")
-        object.__setattr__(self, "centre", centre)
+        if self._centre.shape != (3,):
+            raise ValueError(f"camera centre has shape {self._centre.shape}: give one world point (x, y, z) in mm")
+
+    @cached_property
+    def _centre(self) -> Array:
+        return np.asarray(self.centre, dtype=np.float64)
 
     @cached_property
     def direction(self) -> Array:
@@ -78,7 +80,7 @@ class Camera:
     @property
     def source(self) -> Array:
         """(3,) world position of the X-ray source."""
-        return np.asarray(self.centre - self.source_object_mm * self.direction)
+        return np.asarray(self._centre - self.source_object_mm * self.direction)
 
     @property
     def pixel_mm(self) -> float:
@@ -99,8 +101,10 @@ class Camera:
         Returns:
             (..., 2) pixels (x, y), 0 = centre of the first pixel, and (...,) magnification in pixels per mm at each point.
         """
-        q = np.asarray(points, dtype=np.float64) - self.centre
-        magnification = self.source_detector_mm / (self.source_object_mm + q @ self.direction) / self.pixel_mm_at_detector
+        q = np.asarray(points, dtype=np.float64) - self._centre
+        magnification = np.asarray(
+            self.source_detector_mm / (self.source_object_mm + q @ self.direction) / self.pixel_mm_at_detector
+        )
         middle = (self.size - 1) / 2
         xy = np.stack([middle + magnification * (q @ self.right), middle - magnification * (q @ self.up)], axis=-1)
         return xy, magnification

@@ -1,0 +1,177 @@
+"""The chest without devices and contrast: heart, great vessels, lungs, diaphragm, stomach gas, spine and ribs.
+
+Drawn once per cine at half size in two layers: soft tissue, which breathes and beats, and bone, which does not. Soft organs are a
+saturating union of ellipsoids whose outline is displaced by smooth noise and blurred in parts: real borders are uneven and
+incomplete.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from monai_tavr.phantom.anatomy import Anatomy, perpendicular_frame
+from monai_tavr.phantom.camera import Camera
+from monai_tavr.phantom.lungs import draw_lung_vessels, draw_streaks, lung_texture, soften
+from monai_tavr.phantom.raster import draw_tube
+from monai_tavr.phantom.skeleton import draw_ribs, draw_spine, spine_axis
+from monai_tavr.phantom.texture import Image, blur, ellipsoid_axes, ellipsoid_chord, power_noise, resize, warp
+
+__all__ = ["Background", "render_background", "render_layers"]
+
+_AXES = np.eye(3)
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """The layers of a cine's background.
+
+    Attributes:
+        soft: (h, w) attenuation of what breathes and beats.
+        bone: (h, w) attenuation of what stays.
+        size: size of the frames; h = w = size // 2.
+        heart_weight: (h, w) 0..1 how much a pixel follows the heart beat.
+        breath_weight: (h, w) 0..1 how much a pixel follows the diaphragm.
+        heart_xy: (x, y) of the heart's middle on the layers.
+    """
+
+    soft: Image
+    bone: Image
+    size: int
+    heart_weight: Image
+    breath_weight: Image
+    heart_xy: tuple[float, float]
+
+    def compose(self, *, breath_px: float = 0.0, beat: float = 0.0) -> Image:
+        """The background at an instant.
+
+        Args:
+            breath_px: downward shift of the diaphragm in pixels of the frame.
+            beat: contraction of the heart's border towards its middle, as a fraction of its distance (about 0..0.04).
+
+        Returns:
+            (H, W) float32 attenuation.
+        """
+        if not breath_px and not beat:
+            return resize(self.soft + self.bone, self.size)
+        rows, columns = np.indices(self.soft.shape, dtype=np.float32)
+        toward_x = (columns - np.float32(self.heart_xy[0])) * self.heart_weight * np.float32(beat)
+        toward_y = (rows - np.float32(self.heart_xy[1])) * self.heart_weight * np.float32(beat)
+        down = self.breath_weight * np.float32(0.5 * breath_px)
+        return resize(warp(self.soft, toward_x, toward_y - down) + self.bone, self.size)
+
+
+def render_background(anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> Image:
+    """(H, W) float32 attenuation of the chest at rest; `render_layers` gives one that moves."""
+    return render_layers(anatomy, camera, rng).compose()
+
+
+def render_layers(anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> Background:
+    """Draw the layers once for a cine; `rng` decides on textures, `anatomy` on shapes."""
+    half = camera.resized(camera.size // 2)
+    scale = half.size / 256
+    organs = _Organs(anatomy, half, rng)
+    shift_x = 11 * scale * power_noise(rng, half.size, slope=1.6, low=2, high=40)
+    shift_y = 11 * scale * power_noise(rng, half.size, slope=1.6, low=2, high=40)
+    soft = warp(organs.attenuation(), shift_x, shift_y)
+    soft = _partly_blurred(soft, rng, scale)
+    aerated = blur(warp(np.clip(organs.lung / 80, 0, 1), shift_x, shift_y), 6 * scale)
+    soft += np.float32(0.02) * power_noise(rng, half.size, slope=1.7, low=3, high=60)
+    soft += np.float32(anatomy.lung_density) * lung_texture(half, aerated, rng)
+    vessels = np.zeros((half.size, half.size))
+    draw_lung_vessels(vessels, anatomy, half, rng)
+    soft += soften(vessels, scale) * (0.45 + 1.5 * aerated) * np.float32(2.1 * anatomy.lung_density)
+
+    (heart,), _ = half.project(anatomy.heart_centre[None])
+    (dome,), _ = half.project(np.array([[0.0, 5.0, float(anatomy.diaphragm_z.mean())]]))
+    rows, columns = np.indices((half.size, half.size), dtype=np.float32)
+    radius = float(anatomy.heart_axes.mean()) * 1.5 / half.pixel_mm
+    heart_weight = np.exp(-((((columns - heart[0]) ** 2 + (rows - heart[1]) ** 2) / radius**2) ** 2))
+    breath_weight = 1 / (1 + np.exp(-(rows - dome[1] + 0.2 * half.size) / (0.12 * half.size)))
+    return Background(
+        soft=soft,
+        bone=_bones(anatomy, half, rng, scale),
+        size=camera.size,
+        heart_weight=heart_weight.astype(np.float32),
+        breath_weight=breath_weight.astype(np.float32),
+        heart_xy=(float(heart[0]), float(heart[1])),
+    )
+
+
+def _partly_blurred(image: Image, rng: np.random.Generator, scale: float) -> Image:
+    """Edges sharp here, blurred a little or much there."""
+    choice = power_noise(rng, image.shape[0], slope=1.5, low=2, high=10)
+    little = np.clip(0.5 + 0.6 * choice, 0, 1)
+    much = np.clip(0.55 * power_noise(rng, image.shape[0], slope=1.5, low=2, high=8), 0, 1)
+    out = image * (1 - little) + blur(image, 3.0 * scale) * little
+    return np.asarray(out * (1 - much) + blur(image, 9 * scale) * much, dtype=np.float32)
+
+
+class _Organs:
+    """Thicknesses (H, W) in mm of the soft organs along each ray."""
+
+    def __init__(self, anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> None:
+        def body(centre: object, half_axes: object, directions: object = _AXES) -> Image:
+            return ellipsoid_chord(camera, centre, ellipsoid_axes(directions, half_axes))  # type: ignore[arg-type]
+
+        size, (right_z, left_z) = anatomy.thorax_scale, anatomy.diaphragm_z
+        self.anatomy, self.rng = anatomy, rng
+        lv_frame = (anatomy.lv_axis, *perpendicular_frame(anatomy.lv_axis))
+        main = body(anatomy.heart_centre, anatomy.heart_axes, lv_frame)
+        atrium = body([-30 + rng.normal(0, 4), 4, -16 + rng.normal(0, 5)], [26, 28, 38])
+        appendage = body(np.array([30, 12, 14]) + rng.normal(0, 6, 3), rng.uniform(16, 28, 3))
+        self.heart = (main**4 + (0.8 * atrium) ** 4 + (0.8 * appendage) ** 4) ** 0.25
+        self.mediastinum = body([0.5 * anatomy.spine_x + 4, 20, 10], [40 * size, 48, 230])
+        left = body([92 * size, 12, 20], [62 * size, 95, 150])
+        right = body([-92 * size, 12, 20], [66 * size, 95, 150])
+        self.domes = body([-70, 5, right_z - 62], [88, 85, 82]) + body([82, 5, left_z - 75], [80, 85, 82])
+        self.lung = np.clip(left + right - self.heart - 0.7 * self.mediastinum - 0.6 * self.domes, 0, None)
+        self.gas = np.zeros_like(self.heart)
+        for _ in range(int(rng.integers(1, 4))):
+            middle = np.array([45 + rng.normal(0, 22), -15, left_z - 18 + rng.normal(0, 12)])
+            self.gas += body(middle, [rng.uniform(12, 30), 25, rng.uniform(8, 18)])
+        self.spine = body(spine_axis(anatomy, 0.0), [anatomy.vertebra_radius, 17, 4000])
+        aorta = np.zeros((camera.size, camera.size))
+        path = anatomy.centreline[anatomy.annulus_index + 20 :: 4]
+        draw_tube(aorta, camera, path, radius=anatomy.ascending_radius * 1.1, mu=1.0)
+        self.aorta = aorta.astype(np.float32)
+
+    def attenuation(self) -> Image:
+        """(H, W) relative attenuation, flat inside with visible edges, as dynamic range compression leaves it."""
+
+        def edge(chord: Image) -> Image:
+            return np.asarray(60 * (1 - np.exp(-chord / np.float32(18))), dtype=np.float32)
+
+        a, rng = self.anatomy, self.rng
+        soft = 0.9 * self.heart + 0.5 * self.mediastinum
+        behind_heart = np.exp(-soft / np.float32(40 * rng.uniform(0.8, 1.3)))
+        out = 0.0055 * a.soft_density * edge(soft) + 0.0034 * edge(0.8 * self.domes) * behind_heart
+        out += 0.0022 * 60 * (1 - np.exp(-self.mediastinum / 60)) + 0.0016 * edge(self.aorta)
+        out -= 0.0075 * rng.uniform(0, 1) * edge(self.gas)
+        spine = rng.uniform(0.3, 1.0) * 0.0055 * self.spine
+        return np.asarray(out + spine, dtype=np.float32)
+
+
+def _bones(anatomy: Anatomy, camera: Camera, rng: np.random.Generator, scale: float) -> Image:
+    """(H, W) attenuation of spine, ribs, fine lines and the sharp edge beside the spine."""
+    density = np.zeros((camera.size, camera.size))
+    draw_spine(density, anatomy, camera, rng)
+    draw_ribs(density, anatomy, camera, rng)
+    draw_streaks(density, camera, rng)
+    out = np.float32(3.9 * anatomy.bone_density) * blur(density, 0.6 * scale)
+    if rng.uniform() < 0.8:
+        out += _paraspinal_edge(camera, rng, scale)
+    return out
+
+
+def _paraspinal_edge(camera: Camera, rng: np.random.Generator, scale: float) -> Image:
+    """A sharp, nearly vertical step in the lower half: inferior vena cava or the edge of the spine against lung."""
+    size = camera.size
+    rows, columns = np.indices((size, size), dtype=np.float32)
+    middle = size * rng.uniform(0.27, 0.4)
+    bend = rng.normal(0, 0.00025) * (rows - 0.6 * size) ** 2 / scale + rng.normal(0, 0.05) * (rows - size / 2)
+    across = 1 / (1 + np.exp(np.clip(-(columns - middle - bend) / np.float32(scale), -30, 30)))
+    down = 1 / (1 + np.exp(-(rows - size * rng.uniform(0.45, 0.6)) / np.float32(14 * scale)))
+    ends = np.exp(-np.clip(columns - middle - bend, 0, None) / np.float32(rng.uniform(30, 120) * scale))
+    return np.asarray(rng.uniform(0.03, 0.09) * across * down * ends, dtype=np.float32)

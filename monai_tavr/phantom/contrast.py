@@ -1,0 +1,233 @@
+"""Iodine in the blood: the opacified root and ascending aorta, the three sinuses, the coronaries and the ventricle; and calcium.
+
+How much of it is where at an instant is the `ContrastState`, given by whoever plays the procedure; this file only draws. Thick
+columns saturate (beam hardening and scatter), which gives the crisp rims of real aortograms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from monai_tavr.phantom.anatomy import Anatomy, perpendicular_frame, smooth_curve, unit
+from monai_tavr.phantom.camera import Camera
+from monai_tavr.phantom.raster import draw_surface, draw_tube
+from monai_tavr.phantom.texture import Image, blur, ellipsoid_axes, ellipsoid_chord, power_noise, resize
+
+__all__ = ["ContrastState", "coronary_tree", "render_contrast"]
+
+_IODINE_MU = 0.0205  # per mm of well filled blood, after the display's compression
+_FULL_MM = 27.0  # thickness at which saturation is neutral
+_CALCIUM_MU = 0.045
+
+
+@dataclass(frozen=True)
+class ContrastState:
+    """Contrast at one instant.
+
+    Attributes:
+        filling: iodine in the root relative to a good injection; 0 none, about 1 full.
+        fade_mm: how far above the STJ the column reaches.
+        fade_width: softness of its upper end, relative to `fade_mm`.
+        lv_filling: iodine in the ventricle (regurgitation), relative to the root's.
+        coronary_filling: iodine in the coronaries, relative to the root's.
+        coronary_reach: part of the coronary tree that the contrast has reached, 0..1.
+        sinus_pooling: (3,) extra iodine at the bottom of each sinus: left, non-coronary, right.
+        valve_closed: 1 = cusps closed under the column, 0 = open, flat at the annulus.
+        mixing: unevenness of the column by streaming, 0..1.
+        saturation_mm: path length over which thick columns saturate.
+    """
+
+    filling: float = 1.0
+    fade_mm: float = 50.0
+    fade_width: float = 0.15
+    lv_filling: float = 0.0
+    coronary_filling: float = 1.0
+    coronary_reach: float = 1.0
+    sinus_pooling: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0))
+    valve_closed: float = 1.0
+    mixing: float = 0.5
+    saturation_mm: float = 24.0
+
+
+def render_contrast(
+    anatomy: Anatomy,
+    camera: Camera,
+    state: ContrastState,
+    rng: np.random.Generator,
+    *,
+    motion_offset: ArrayLike = (0.0, 0.0, 0.0),
+) -> Image:
+    """Draw all that moves with the root: calcium always, contrast where there is some.
+
+    Args:
+        motion_offset: (3,) mm by which the beating heart has moved the root; add the same to the landmarks.
+
+    Returns:
+        (H, W) float32 attenuation.
+    """
+    # Moving the patient by d is moving the camera by -d; all is drawn at half size, which the detector's blur hides.
+    half = Camera(
+        primary_deg=camera.primary_deg,
+        secondary_deg=camera.secondary_deg,
+        size=camera.size // 2,
+        field_mm=camera.field_mm,
+        centre=np.asarray(camera.centre) - np.asarray(motion_offset, dtype=np.float64),
+        source_object_mm=camera.source_object_mm,
+        source_detector_mm=camera.source_detector_mm,
+    )
+    out = _render_calcium(anatomy, half)
+    if state.filling > 0.01:
+        out = out + _render_iodine(anatomy, half, state, rng)
+    return resize(out, camera.size, cubic=True)
+
+
+def _render_iodine(anatomy: Anatomy, camera: Camera, state: ContrastState, rng: np.random.Generator) -> Image:
+    scale = camera.size / 256
+    root = _root_column(anatomy, camera, state, rng)
+    ventricle = _ventricle(anatomy, camera, rng) * np.float32(0.35 * state.lv_filling)
+    coronary = np.zeros((camera.size, camera.size))
+    if state.coronary_filling > 0.01:
+        for vessel, radius, start in coronary_tree(anatomy):
+            n = int(np.ceil(len(vessel) * np.clip((state.coronary_reach - start) / 0.35, 0, 1)))
+            draw_tube(coronary, camera, vessel[:n], radius=radius[:n], mu=1.0)
+    total = root + ventricle + np.float32(state.coronary_filling * 1.2) * blur(coronary, 0.7 * scale)
+    total = blur(total, 0.5 * scale)
+    c = state.saturation_mm
+    saturated = _FULL_MM * (1 - np.exp(-total / np.float32(c))) / (1 - np.exp(-_FULL_MM / c))
+    return np.asarray(state.filling * _IODINE_MU * saturated, dtype=np.float32)
+
+
+def _root_column(anatomy: Anatomy, camera: Camera, state: ContrastState, rng: np.random.Generator) -> Image:
+    """(H, W) effective thickness in mm of the root and the ascending aorta."""
+    step = max(1.0, 1.1 * camera.pixel_mm)
+    top = anatomy.sinus_height + state.fade_mm * 1.35
+    top = min(top, len(anatomy.centreline) - anatomy.annulus_index - 3.0)
+    thickness = np.zeros((camera.size, camera.size))
+    draw_surface(thickness, camera, anatomy.root_surface(top, step=step, closed=state.valve_closed))
+    column = thickness.astype(np.float32)
+
+    flow = _flow_coordinate(anatomy, camera, state)
+    ragged = power_noise(rng, camera.size, slope=1.3, low=2, high=24)
+    end = anatomy.sinus_height + state.fade_mm * 0.8
+    width = max(2.0, state.fade_mm * state.fade_width)
+    fade = 1 / (1 + np.exp(np.clip((flow + 0.6 * width * ragged - end) / width, -30, 30)))
+    thinning = np.interp(flow, [0, anatomy.sinus_height, anatomy.sinus_height + 40], [1.05, 1.0, 1.0 - 0.35 * state.mixing])
+    streaks = power_noise(rng, camera.size, slope=1.1, low=3, high=30)
+    column *= (fade * thinning * np.clip(1 + 0.22 * state.mixing * streaks, 0.3, 1.6)).astype(np.float32)
+    for j, amount in enumerate(state.sinus_pooling):
+        if amount > 0.01:
+            # Never wider than the root itself: the contour is what the labels mark.
+            column += np.float32(amount) * np.minimum(_sinus_pool(anatomy, camera, j), thickness.astype(np.float32))
+    return column
+
+
+def _flow_coordinate(anatomy: Anatomy, camera: Camera, state: ContrastState) -> Image:
+    """(H, W) distance from the annulus in mm along the projected column."""
+    length = anatomy.sinus_height + state.fade_mm
+    (start, end), _ = camera.project(anatomy.centreline_at(np.array([0.0, length])))
+    chord = end - start
+    # A column seen end-on has no length on the image: then the coordinate stays bounded.
+    gain = length / max(float(chord @ chord), (0.3 * length / camera.pixel_mm) ** 2)
+    rows, columns = np.indices((camera.size, camera.size), dtype=np.float32)
+    return np.asarray(((columns - start[0]) * chord[0] + (rows - start[1]) * chord[1]) * gain, dtype=np.float32)
+
+
+def _sinus_pool(anatomy: Anatomy, camera: Camera, index: int) -> Image:
+    out = anatomy.sinus_direction(index)
+    centre = anatomy.axis * anatomy.sinus_height * 0.28 + out * anatomy.annulus_radius * 0.78
+    half_axes = np.array([0.4 * anatomy.sinus_height, 0.6 * anatomy.annulus_radius, 0.7 * anatomy.annulus_radius])
+    axes = ellipsoid_axes((anatomy.axis, out, np.cross(anatomy.axis, out)), half_axes)
+    return ellipsoid_chord(camera, centre, axes)
+
+
+def _ventricle(anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> Image:
+    """(H, W) thickness in mm of the ventricle, with the clouds of half-mixed contrast."""
+    scale = camera.size / 256
+    axes = ellipsoid_axes(
+        (anatomy.lv_axis, *perpendicular_frame(anatomy.lv_axis)),
+        np.array([0.52 * anatomy.lv_length, anatomy.lv_radius, 0.92 * anatomy.lv_radius]),
+    )
+    chord = ellipsoid_chord(camera, anatomy.lv_axis * anatomy.lv_length * 0.5, axes)
+    clouds = np.clip(0.55 + 0.5 * power_noise(rng, camera.size, slope=1.2, low=3, high=24), 0, 1.5)
+    return blur(chord * clouds, 2.5 * scale)
+
+
+@lru_cache(maxsize=8)
+def coronary_tree(anatomy: Anatomy) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64], float], ...]:
+    """The coronaries of a patient: per vessel points (N, 3) mm, radius (N,) mm, and when contrast reaches its start (0..1).
+
+    They leave the left and the right sinus and run over an ellipsoid around the left ventricle: descending to the apex, circumflex
+    round its back, right coronary round its front.
+    """
+    rng = np.random.default_rng([anatomy.texture_seed, 1])
+    long = anatomy.lv_axis
+    front = unit(np.array([0.3, -1.0, 0.1]) - (np.array([0.3, -1.0, 0.1]) @ long) * long)
+    side = np.cross(long, front)
+    side = side if side[0] > 0 else -side  # to the patient's left
+    centre = long * anatomy.lv_length * 0.42
+    reach = np.array([0.62 * anatomy.lv_length, anatomy.lv_radius + 13, anatomy.lv_radius + 13])
+
+    def on_heart(along: float, angle: float) -> NDArray[np.float64]:
+        """Point at relative height -1..1 on the long axis and an angle from the front to the left."""
+        around = np.sqrt(max(0.0, 1 - along * along))
+        across = around * (np.cos(angle) * front * reach[1] + np.sin(angle) * side * reach[2])
+        return np.asarray(centre + along * reach[0] * long + across + rng.normal(0, 2.0, 3))
+
+    vessels = []
+    courses = (
+        (0, 2.3, [(-0.55, 0.75), (-0.2, 0.35), (0.2, 0.2), (0.6, 0.05), (0.93, -0.1)]),
+        (0, 2.0, [(-0.62, 0.95), (-0.62, 1.6), (-0.5, 2.2), (-0.1, 2.5), (0.3, 2.6)]),
+        (2, 2.0, [(-0.75, -0.6), (-0.7, -1.2), (-0.6, -1.9), (-0.45, -2.6), (0.1, -2.9)]),
+    )
+    for sinus, radius, course in courses:
+        out = anatomy.sinus_direction(sinus)
+        ostium = anatomy.axis * anatomy.sinus_height * 0.7 + out * anatomy.sinus_radius * 0.9
+        knots = [ostium, ostium + 9 * unit(out + 0.2 * anatomy.axis), *(on_heart(a, t) for a, t in course)]
+        path, _ = smooth_curve(knots, 1.5)
+        vessels.append((path, np.linspace(radius, 0.45 * radius, len(path)) * rng.uniform(0.85, 1.15), 0.0))
+        for begin in rng.uniform(0.25, 0.9, int(rng.integers(3, 6))):
+            i = int(begin * (len(path) - 2))
+            vessels.append((*_side_branch(path, i, centre, radius * (1 - 0.5 * begin), rng), 0.35 * begin + 0.2))
+    return tuple(vessels)
+
+
+def _side_branch(
+    path: NDArray[np.float64], index: int, centre: NDArray[np.float64], radius: float, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A wandering branch that leaves `path` at `index` and stays on the heart around `centre`."""
+    here = path[index]
+    outward = unit(here - centre)
+    along = unit(path[index + 1] - here)
+    heading = unit(along + rng.choice([-1, 1]) * np.cross(outward, along) * rng.uniform(0.5, 1.2))
+    points = [here]
+    for _ in range(int(rng.integers(5, 12))):
+        outward = unit(here - centre)
+        heading = unit(heading + rng.normal(0, 0.25, 3) - (heading @ outward) * outward - 0.08 * outward)
+        here = here + 4.0 * heading
+        points.append(here)
+    curve, _ = smooth_curve(points, 1.5)
+    return curve, np.linspace(0.62 * radius, 0.3 * radius, len(curve))
+
+
+@lru_cache(maxsize=8)
+def _calcium_grains(anatomy: Anatomy) -> tuple[tuple[NDArray[np.float64], float], ...]:
+    """Crooked grains on the leaflets and the annulus: (points (5, 3) mm, radius mm)."""
+    rng = np.random.default_rng([anatomy.texture_seed, 2])
+    grains = []
+    for _ in range(anatomy.calcified):
+        angle, radial = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.98) * anatomy.annulus_radius
+        out = np.cos(angle) * anatomy.normal + np.sin(angle) * anatomy.binormal
+        centre = anatomy.axis * rng.uniform(-1, 9) + radial * out
+        grains.append((centre + rng.normal(0, 1.1, (5, 3)).cumsum(axis=0), float(rng.uniform(0.3, 1.1))))
+    return tuple(grains)
+
+
+def _render_calcium(anatomy: Anatomy, camera: Camera) -> Image:
+    density = np.zeros((camera.size, camera.size))
+    for points, radius in _calcium_grains(anatomy):
+        draw_tube(density, camera, points, radius=radius, mu=_CALCIUM_MU)
+    return density.astype(np.float32)

@@ -1,0 +1,81 @@
+"""How near phantom frames are to real ones: grey-level percentiles, energy per band of scales, slope of the spectrum.
+
+The reference figures are means over real survey, positioning and follow-up frames at 512 x 512 pixels, 8 bits. They say nothing
+of shapes: equal figures are necessary for realism, not enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from monai_tavr.phantom.texture import blur
+
+__all__ = ["BAND_SIGMAS", "PERCENTILES", "REAL", "FrameStatistics", "frame_statistics", "mean_statistics"]
+
+PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+BAND_SIGMAS = (1, 2, 4, 8, 16, 32)
+_SIZE = 512
+_BORDER = 48  # the collimator and the glow beside it are no tissue
+
+
+@dataclass(frozen=True)
+class FrameStatistics:
+    """Figures of frames at 512 pixels, grey levels 0..255.
+
+    Attributes:
+        percentiles: grey levels at `PERCENTILES` of the whole frame.
+        bands: standard deviation of the frame's inner part between Gaussian sigma s and 2 s, for s in `BAND_SIGMAS` pixels.
+        spectrum_slope: exponent of power over frequency between 4 and 96 cycles per 384 pixels.
+    """
+
+    percentiles: tuple[float, ...]
+    bands: tuple[float, ...]
+    spectrum_slope: float
+
+
+REAL = FrameStatistics(
+    percentiles=(53.0, 75.0, 105.0, 132.0, 152.0, 194.0, 226.0), bands=(2.3, 3.3, 4.0, 4.3, 5.0, 6.8), spectrum_slope=-3.0
+)
+
+
+def frame_statistics(frame: NDArray[np.generic]) -> FrameStatistics:
+    """Figures of one frame (H, W): uint8, or uint16 with 12 bits; other sizes are brought to 512."""
+    grey = frame.astype(np.float32) * (255 / 4095 if frame.dtype == np.uint16 else 1)
+    if grey.shape != (_SIZE, _SIZE):
+        grey = cv2.resize(grey, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
+    inner = slice(_BORDER, _SIZE - _BORDER)
+    bands = [float((blur(grey, s) - blur(grey, 2 * s))[inner, inner].std()) for s in BAND_SIGMAS]
+    return FrameStatistics(
+        percentiles=tuple(float(p) for p in np.percentile(grey, PERCENTILES)),
+        bands=tuple(bands),
+        spectrum_slope=_spectrum_slope(grey[64:448, 64:448]),
+    )
+
+
+def _spectrum_slope(patch: NDArray[np.float32]) -> float:
+    """Slope of log power over log radial frequency of a square patch (N, N)."""
+    n = len(patch)
+    window = np.hanning(n)
+    power = np.abs(np.fft.fft2((patch - patch.mean()) * window[:, None] * window)) ** 2
+    frequency = np.fft.fftfreq(n, 1 / n)
+    ring = np.hypot(frequency[:, None], frequency).astype(int).ravel()
+    radial = np.bincount(ring, power.ravel()) / np.maximum(np.bincount(ring), 1)
+    k = np.arange(4, 96)
+    return float(np.polyfit(np.log(k), np.log(radial[k]), 1)[0])
+
+
+def mean_statistics(frames: Iterable[NDArray[np.generic]]) -> FrameStatistics:
+    """Mean figures over frames (H, W)."""
+    all_statistics = [frame_statistics(frame) for frame in frames]
+    if not all_statistics:
+        raise ValueError("no frames to compute statistics of: give at least one")
+    return FrameStatistics(
+        percentiles=tuple(np.mean([s.percentiles for s in all_statistics], axis=0).tolist()),
+        bands=tuple(np.mean([s.bands for s in all_statistics], axis=0).tolist()),
+        spectrum_slope=float(np.mean([s.spectrum_slope for s in all_statistics])),
+    )
