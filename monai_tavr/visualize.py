@@ -1,0 +1,343 @@
+"""Pictures of keypoints over the frame they lie on: stills, contact sheets, GIF and MP4 of a cine.
+
+Colours are the paper's, one per group, from the schema; a second cue, the shape of the mark, serves readers who cannot tell them
+apart. What is uncertain (probability close to its threshold, or a wide spread) is drawn faint. Groups without a point are listed,
+so that absence is stated and not only seen. In truth mode the annotator's point is a white cross, joined to the prediction.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import imageio_ffmpeg  # type: ignore[import-untyped]
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from monai_tavr.keypoints import Keypoints, KeypointState
+from monai_tavr.label_layout import place_labels
+
+__all__ = [
+    "contact_sheet",
+    "draw_overlay",
+    "frame_rate",
+    "to_display",
+    "write_gif",
+    "write_mp4",
+    "write_png",
+]
+
+Color = tuple[int, int, int]
+
+_FAINT = 0.4  # opacity of what is uncertain
+_MARGIN = 0.15  # a probability this close above its threshold is uncertain
+_WIDE_SPREAD = 0.03  # of the image's longer side: 15 pixels at 512
+_SHIFT = 4  # OpenCV's fixed-point bits: marks lie on sub-pixel places
+_WHITE: Color = (255, 255, 255)
+_SCALE_BAR_MM = 10.0
+
+
+def to_display(frames: np.ndarray, *, quantiles: tuple[float, float] = (0.002, 0.998)) -> np.ndarray:
+    """Grey levels to 8 bit for the screen; all frames of a call share one window, so a cine does not flicker.
+
+    Args:
+        frames: (..., H, W); uint8 passes as it is.
+        quantiles: of the grey levels, mapped to black and white.
+    """
+    frames = np.asarray(frames)
+    if frames.dtype == np.uint8:
+        return frames
+    low, high = np.quantile(frames[..., ::2, ::2], quantiles)
+    return np.clip((frames - low) * (255 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
+
+
+def _rgb(color: str) -> Color:
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+
+
+def _fixed(values: np.ndarray) -> np.ndarray:
+    """Sub-pixel places as OpenCV's fixed-point whole numbers."""
+    return np.round(np.asarray(values, float) * (1 << _SHIFT)).astype(np.int32)
+
+
+def _circle(target: np.ndarray, centre: np.ndarray, radius: float, color: Color, width: int) -> None:
+    cv2.circle(target, _fixed(centre).tolist(), round(radius * (1 << _SHIFT)), color, width, cv2.LINE_AA, _SHIFT)
+
+
+class _Canvas:
+    """A red-green-blue picture of a frame, enlarged by ``zoom``; places are given in pixels of the frame."""
+
+    def __init__(self, frame: np.ndarray, zoom: int) -> None:
+        grey = to_display(frame)
+        if zoom > 1:
+            grey = cv2.resize(grey, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
+        self.pixels, self.zoom = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), zoom
+        unit = max(grey.shape) / 640
+        self.radius, self.width, self.text_height = max(4.0, 5.5 * unit), max(1, round(1.5 * unit)), max(9.0, 11.5 * unit)
+
+    def place(self, xy: np.ndarray) -> np.ndarray:
+        """(..., 2) frame pixels to canvas pixels; 0 is the centre of the first pixel in both."""
+        return (np.asarray(xy, float) + 0.5) * self.zoom - 0.5
+
+    def line(self, a: np.ndarray, b: np.ndarray, color: Color, *, opacity: float = 1.0) -> None:
+        target = self._layer(opacity)
+        ends = _fixed(self.place(np.stack([a, b]))).tolist()
+        cv2.line(target, ends[0], ends[1], color, max(1, self.width - 1), cv2.LINE_AA, _SHIFT)
+        self._blend(target, opacity)
+
+    def ring(self, xy: np.ndarray, radius: float, color: Color, *, opacity: float = 1.0) -> None:
+        """A thin circle; ``radius`` in pixels of the frame."""
+        target = self._layer(opacity)
+        _circle(target, self.place(xy), radius * self.zoom, color, 1)
+        self._blend(target, opacity)
+
+    def mark(self, xy: np.ndarray, shape: int, color: Color, *, opacity: float = 1.0) -> None:
+        """An open circle, square, triangle or diamond (0 to 3) with a dot: what lies around the point stays visible."""
+        target, centre = self._layer(opacity), self.place(xy)
+        if shape % 4 == 0:
+            _circle(target, centre, self.radius, color, self.width)
+        else:
+            turns = {1: np.arange(4) / 4 + 1 / 8, 2: np.arange(3) / 3 - 1 / 4, 3: np.arange(4) / 4}[shape % 4]
+            corners = centre + 1.25 * self.radius * np.stack([np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)], axis=1)
+            cv2.polylines(target, [_fixed(corners)], True, color, self.width, cv2.LINE_AA, _SHIFT)
+        _circle(target, centre, 0.22 * self.radius, color, -1)
+        self._blend(target, opacity)
+
+    def cross(self, xy: np.ndarray, color: Color) -> None:
+        arm = 0.8 * self.radius / self.zoom
+        for direction in ((1, 1), (1, -1)):
+            offset = arm * np.array(direction)
+            self.line(xy - offset, xy + offset, color)
+
+    def _layer(self, opacity: float) -> np.ndarray:
+        return self.pixels if opacity >= 1 else self.pixels.copy()
+
+    def _blend(self, layer: np.ndarray, opacity: float) -> None:
+        if opacity < 1:
+            cv2.addWeighted(layer, opacity, self.pixels, 1 - opacity, 0, dst=self.pixels)
+
+    def write(self, lines: Sequence[tuple[str, tuple[float, float], Color]]) -> None:
+        """Text with a dark rim, readable on any grey; places are top left corners in canvas pixels."""
+        image = Image.fromarray(self.pixels)
+        pen = ImageDraw.Draw(image)
+        for text, corner, color in lines:
+            pen.text(corner, text, fill=color, font=self.font, stroke_width=max(1, self.width), stroke_fill=(0, 0, 0))
+        self.pixels = np.array(image)
+
+    @property
+    def font(self) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+        return ImageFont.load_default(self.text_height)
+
+    def text_size(self, text: str) -> tuple[float, float]:
+        left, top, right, bottom = self.font.getbbox(text, stroke_width=self.width)
+        return right - min(left, 0), bottom - min(top, 0)
+
+
+def _uncertain(
+    keypoints: Keypoints, thresholds: Mapping[str, float] | float, spread: np.ndarray | None, longer_side: int
+) -> np.ndarray:
+    """(K,) bool."""
+    names = keypoints.schema.names
+    doubt = np.zeros(len(names), bool)
+    if keypoints.score is not None:
+        limits = np.array([thresholds.get(n, 0.5) if isinstance(thresholds, Mapping) else thresholds for n in names])
+        doubt |= keypoints.score < np.minimum(limits + _MARGIN, (1 + limits) / 2)
+    if spread is not None:
+        doubt |= np.nan_to_num(np.asarray(spread, float)) > _WIDE_SPREAD * longer_side
+    return doubt
+
+
+def draw_overlay(
+    frame: np.ndarray,
+    keypoints: Keypoints,
+    *,
+    truth: Keypoints | None = None,
+    spread: np.ndarray | None = None,
+    thresholds: Mapping[str, float] | float = 0.5,
+    title: str = "",
+    zoom: int = 1,
+) -> np.ndarray:
+    """Draw the points of a frame.
+
+    Args:
+        frame: (H, W) grey levels; other than uint8 are windowed by :func:`to_display`.
+        keypoints: what to draw, in pixels of the frame.
+        truth: an annotator's label of the same frame, drawn as white crosses joined to the predictions.
+        spread: (K,) standard deviation of the locations in pixels, drawn as thin circles; None or NaN = unknown.
+        thresholds: of the visibility, to know what is uncertain.
+        title: first line of text, e.g. the frame's number.
+        zoom: whole factor by which the picture is enlarged, so that text and lines are finer than the frame's pixels.
+
+    Returns:
+        (H * zoom, W * zoom, 3) uint8, red-green-blue.
+    """
+    if np.ndim(frame) != 2 or zoom < 1:
+        raise ValueError(f"draw_overlay takes one frame (H, W) and a zoom >= 1, got shape {np.shape(frame)} and {zoom!r}")
+    canvas = _Canvas(np.asarray(frame), zoom)
+    schema, visible, xy = keypoints.schema, keypoints.visible, keypoints.xy
+    doubt = _uncertain(keypoints, thresholds, spread, max(np.shape(frame)))
+    opacity = np.where(doubt, _FAINT, 1.0)
+    for a, b in schema.skeleton:
+        i, j = schema.index(a), schema.index(b)
+        if visible[i] and visible[j]:
+            canvas.line(xy[i], xy[j], _rgb(schema.color_of(a)), opacity=min(opacity[i], opacity[j]))
+    for i in np.flatnonzero(visible):
+        color = _rgb(schema.color_of(schema.names[i]))
+        canvas.mark(xy[i], int(schema.group_index[i]), color, opacity=opacity[i])
+        if spread is not None and np.isfinite(spread[i]) and spread[i] > 0:
+            canvas.ring(xy[i], float(spread[i]), color, opacity=opacity[i])
+    if truth is not None:
+        for i in np.flatnonzero(truth.visible):
+            if visible[i]:
+                canvas.line(truth.xy[i], xy[i], _WHITE)
+            canvas.cross(truth.xy[i], _WHITE)
+    canvas.write([*_names(canvas, keypoints, truth, doubt), *_legend(canvas, keypoints, truth, title)])
+    _scale_bar(canvas, keypoints.spacing or (truth.spacing if truth is not None else None))
+    return canvas.pixels
+
+
+def _names(
+    canvas: _Canvas, keypoints: Keypoints, truth: Keypoints | None, doubt: np.ndarray
+) -> list[tuple[str, tuple[float, float], Color]]:
+    """Name and score of every point drawn, and of every true point that the prediction lacks, at free places."""
+    schema = keypoints.schema
+    nothing = np.zeros(len(schema.names), bool)
+    missed = nothing if truth is None else truth.visible & ~keypoints.visible
+    extra = nothing if truth is None else keypoints.visible & (truth.state == KeypointState.ABSENT)
+    texts, colors, places = [], [], []
+    for i in np.flatnonzero(keypoints.visible | missed):
+        name, color = schema.names[i], np.array(_rgb(schema.color_of(schema.names[i])))
+        score = "" if keypoints.score is None or missed[i] else f" {keypoints.score[i]:.2f}" + "?" * bool(doubt[i])
+        texts.append(name + score + " missed" * bool(missed[i]) + " extra" * bool(extra[i]))
+        colors.append(tuple(int(c) for c in (color * 0.62 if doubt[i] and not missed[i] else color)))
+        places.append(canvas.place(truth.xy[i] if truth is not None and missed[i] else keypoints.xy[i]))
+    height, width = canvas.pixels.shape[:2]
+    corners = place_labels(
+        np.array(places), [canvas.text_size(t) for t in texts], area=(width, height), radius=1.4 * canvas.radius
+    )
+    return [(t, (float(x), float(y)), c) for t, (x, y), c in zip(texts, corners, colors, strict=True)]  # type: ignore[misc]
+
+
+def _legend(
+    canvas: _Canvas, keypoints: Keypoints, truth: Keypoints | None, title: str
+) -> list[tuple[str, tuple[float, float], Color]]:
+    """The title, and at the bottom the groups of which nothing is there."""
+    schema, step = keypoints.schema, canvas.text_height * 1.35
+    lines: list[tuple[str, tuple[float, float], Color]] = []
+    pad = canvas.text_height * 0.6
+    if title:
+        lines.append((title, (pad, pad * 0.7), _WHITE))
+    absent = [g for g, s in zip(schema.group_names, keypoints.group_state, strict=True) if s == KeypointState.ABSENT]
+    bottom = canvas.pixels.shape[0] - pad * 0.7 - step * len(absent)
+    for n, g in enumerate(absent):
+        color = _rgb(schema.color_of(schema.groups[g][0]))
+        lines.append((f"absent: {schema.titles.get(g, g)}", (pad, bottom + n * step), color))
+    if truth is not None:
+        lines.append(("white cross: truth", (pad, pad * 0.7 + step * bool(title)), _WHITE))
+    return lines
+
+
+def _scale_bar(canvas: _Canvas, spacing: tuple[float, float] | None) -> None:
+    """A bar of 10 mm at the lower right, where the spacing is known and the bar fits."""
+    height, width = (s / canvas.zoom for s in canvas.pixels.shape[:2])
+    if spacing is None or (length := _SCALE_BAR_MM / spacing[0]) > 0.5 * width:
+        return
+    right, y = width * 0.97, height * 0.97
+    canvas.line(np.array([right - length, y]), np.array([right, y]), _WHITE)
+    text = f"{_SCALE_BAR_MM:g} mm"
+    text_width, text_height = canvas.text_size(text)
+    canvas.write([(text, (right * canvas.zoom - text_width, y * canvas.zoom - 1.3 * text_height), _WHITE)])
+
+
+def contact_sheet(pictures: Sequence[np.ndarray], *, columns: int | None = None, gap: int = 4) -> np.ndarray:
+    """Pictures (H, W, 3) uint8 of any sizes side by side, in reading order, each scaled down to the smallest width."""
+    if not pictures:
+        raise ValueError("a contact sheet needs at least one picture")
+    columns = columns or min(len(pictures), max(1, round(len(pictures) ** 0.5 * 1.2)))
+    width = min(p.shape[1] for p in pictures)
+    scaled = [_to_width(p, width) for p in pictures]
+    height = max(p.shape[0] for p in scaled)
+    rows = -(-len(scaled) // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 24, np.uint8)
+    for n, p in enumerate(scaled):
+        y, x = (n // columns) * (height + gap), (n % columns) * (width + gap)
+        sheet[y : y + p.shape[0], x : x + width] = p
+    return sheet
+
+
+def _to_width(picture: np.ndarray, width: int) -> np.ndarray:
+    if picture.shape[1] == width:
+        return picture
+    return np.asarray(
+        cv2.resize(picture, (width, round(picture.shape[0] * width / picture.shape[1])), interpolation=cv2.INTER_AREA)
+    )
+
+
+def frame_rate(frame_times: np.ndarray | None, *, default: float = 15.0) -> float:
+    """Frames per second from the times of the frames in milliseconds; ``default`` where they do not tell."""
+    steps = np.diff(np.asarray(frame_times, float)) if frame_times is not None else np.empty(0)
+    steps = steps[steps > 0]
+    return float(np.clip(1000 / np.median(steps), 0.5, 60)) if steps.size else default
+
+
+@contextmanager
+def _written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary name beside ``path`` with its suffix, renamed into place at the end: a picture is never half-written."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=f".part{path.suffix}")
+    os.close(handle)
+    try:
+        yield Path(name)
+        if not Path(name).stat().st_size:
+            raise OSError(f"{path}: nothing was written; is the disk full?")
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def write_png(path: str | os.PathLike[str], picture: np.ndarray) -> None:
+    """Write a picture (H, W, 3) uint8."""
+    with _written_whole(path) as temporary:
+        Image.fromarray(picture).save(temporary, format="PNG", optimize=False)
+
+
+def write_gif(path: str | os.PathLike[str], pictures: Iterable[np.ndarray], *, fps: float) -> None:
+    """Write an endless animation of pictures (H, W, 3) uint8."""
+    frames = [Image.fromarray(p).quantize(colors=128, dither=Image.Dither.NONE) for p in pictures]
+    if not frames:
+        raise ValueError("an animation needs at least one picture")
+    with _written_whole(path) as temporary:
+        # GIF counts in hundredths of a second
+        duration = max(2, round(100 / fps)) * 10
+        frames[0].save(temporary, format="GIF", save_all=True, append_images=frames[1:], duration=duration, loop=0)
+
+
+def write_mp4(path: str | os.PathLike[str], pictures: Iterable[np.ndarray], *, fps: float) -> None:
+    """Write a film (H.264) of pictures (H, W, 3) uint8; an odd last row or column is repeated, as the format needs even sizes."""
+    writer = None
+    with _written_whole(path) as temporary:
+        try:
+            for picture in pictures:
+                even = np.pad(picture, ((0, picture.shape[0] % 2), (0, picture.shape[1] % 2), (0, 0)), mode="edge")
+                if writer is None:
+                    writer = imageio_ffmpeg.write_frames(
+                        str(temporary),
+                        (even.shape[1], even.shape[0]),
+                        fps=fps,
+                        quality=7,
+                        macro_block_size=2,
+                        ffmpeg_log_level="error",
+                    )
+                    writer.send(None)
+                writer.send(np.ascontiguousarray(even))
+            if writer is None:
+                raise ValueError("a film needs at least one picture")
+        finally:
+            if writer is not None:
+                writer.close()
