@@ -1,0 +1,77 @@
+"""The network of the project: a shared backbone and one head per group of keypoints.
+
+Paper: "Multilevel Visual Guidance Algorithm for TAVR Based on Grouped Keypoint Structure" (head ``regression``); ``heatmap`` is this
+project's spatial variant of the same grouping. The output is ONE tensor, for MONAI's bundle checks and TorchScript need one.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor, nn
+
+from monai_tavr.keypoints import KeypointSchema, load_schema
+from monai_tavr.networks.backbones import build_backbone
+from monai_tavr.networks.heads import GroupedHeatmapHead, GroupedRegressionHead
+
+__all__ = ["GroupedKeypointNet"]
+
+
+class GroupedKeypointNet(nn.Module):
+    """Finds the keypoints of a schema on a frame.
+
+    Args:
+        schema: packaged name, path of a YAML file, or a schema: it decides the heads and their sizes.
+        backbone: ``resnet18``, ``resnet34``, ``resnet50``, ``efficientnet-b7`` or ``vgg16``.
+        head: ``heatmap`` or ``regression`` (the paper's).
+        in_channels: channels of the image.
+        backbone_weights: path of local ImageNet weights in torchvision's layout, or None to start from scratch.
+        width: channels of the heat-map head's pyramid and groups, or of the regression head's hidden layers; None = 64 and 256.
+
+    Raises:
+        ValueError: unknown backbone or head, or weights that do not fit.
+
+    Input: (B, in_channels, H, W), H and W multiples of 32 for the heat-map head. Output: (B, K+G, 4) as :mod:`monai_tavr.codec` says,
+    float32 under autocast too; in training mode the heat-map head appends its spatial logits.
+    """
+
+    def __init__(
+        self,
+        schema: str | os.PathLike[str] | KeypointSchema = "tavr11",
+        *,
+        backbone: str = "resnet18",
+        head: str = "heatmap",
+        in_channels: int = 1,
+        backbone_weights: str | os.PathLike[str] | None = None,
+        width: int | None = None,
+    ) -> None:
+        super().__init__()
+        if head not in ("heatmap", "regression"):
+            raise ValueError(f"no head {head!r}: give 'heatmap' or 'regression'")
+        if width is not None and width < 1:
+            raise ValueError(f"width must be a positive number of channels or None, got {width!r}")
+        self.backbone = build_backbone(backbone, in_channels=in_channels, weights=backbone_weights)
+        channels = self.backbone.channels
+        sizes = [len(points) for points in load_schema(schema).groups.values()]
+        self.divisor = 32 if head == "heatmap" else 1  # the pyramid's levels must cover the same area
+        self.head: GroupedHeatmapHead | GroupedRegressionHead
+        if head == "heatmap":
+            self.head = GroupedHeatmapHead(channels, sizes, width=width or 64)
+        else:
+            self.head = GroupedRegressionHead(channels[-1], sizes, hidden=width or 256)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> (B, K+G, 4)."""
+        if not torch.jit.is_tracing() and (x.shape[-2] % self.divisor != 0 or x.shape[-1] % self.divisor != 0):
+            raise ValueError(
+                f"height and width of the input must be multiples of {self.divisor}, got {x.shape[-2]} x {x.shape[-1]}"
+            )
+        return self.head(self.backbone(x))
+
+    @torch.jit.unused
+    def set_mean_shape(self, xy: Tensor) -> None:
+        """Start the regression head from a mean shape (K, 2), normalised; see :class:`GroupedRegressionHead`."""
+        if not isinstance(self.head, GroupedRegressionHead):
+            raise ValueError("a heat-map head has no mean shape: only head='regression' starts from one")
+        self.head.set_mean_shape(xy)
