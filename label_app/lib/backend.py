@@ -1,0 +1,130 @@
+"""MONAI Label's server, loaded in the background.
+
+Importing MONAI Label and torch takes many seconds; the viewer and the images need neither. So the server answers at once, and
+only requests for MONAI Label wait until it is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from pydicom.uid import SegmentationStorage
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from label_app.lib.datastores.study_index import StudyIndex
+
+if TYPE_CHECKING:
+    from label_app.main import TAVRApp
+    from monai_tavr.predictor import KeypointPredictor
+
+__all__ = ["APP_DIR", "Backend"]
+
+logger = logging.getLogger(__name__)
+
+APP_DIR = Path(__file__).resolve().parents[1]
+
+
+class Backend:
+    """ASGI application that stands for MONAI Label's until that is loaded, and then passes requests on to it.
+
+    Args:
+        index: the studies folder.
+        load_predictor: makes the predictor; None for the bundle's own.
+    """
+
+    def __init__(self, index: StudyIndex, load_predictor: Callable[[], KeypointPredictor] | None = None) -> None:
+        self._conf: dict[str, Any] = {"index": index, "load_predictor": load_predictor}
+        self._loaded: Future[tuple[ASGIApp, TAVRApp]] = Future()
+
+    def start(self) -> None:
+        """Begin loading. The thread is a daemon, so that Ctrl-C need not wait for it."""
+        threading.Thread(target=self._load, name="monailabel-import", daemon=True).start()
+
+    def _load(self) -> None:
+        try:
+            self._loaded.set_result(_monai_label(self._conf))
+        except BaseException as error:  # reported to every request that waits
+            logger.exception("MONAI Label could not be loaded")
+            self._loaded.set_exception(error)
+
+    @property
+    def state(self) -> str:
+        """``loading``, ``ready`` or ``failed``."""
+        if not self._loaded.done():
+            return "loading"
+        return "failed" if self._loaded.exception() else "ready"
+
+    def app(self) -> TAVRApp:
+        """The app; waits until it is loaded."""
+        return self._loaded.result()[1]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            application, _ = await asyncio.wrap_future(self._loaded)
+        except Exception:
+            response = JSONResponse({"detail": "MONAI Label could not be loaded; the server's log says why"}, status_code=503)
+            await response(scope, receive, send)
+            return
+        await application(scope, receive, send)
+
+
+def _monai_label(conf: dict[str, Any]) -> tuple[ASGIApp, TAVRApp]:
+    """MONAI Label's FastAPI application with this app in it."""
+    _provide_what_pydicom_seg_imports()
+    from monailabel.config import settings
+
+    settings.MONAI_LABEL_APP_DIR = str(APP_DIR)
+    settings.MONAI_LABEL_STUDIES = str(conf["index"].root)
+    settings.MONAI_LABEL_APP_CONF = conf
+    settings.MONAI_LABEL_DATASTORE_FILE_EXT = ["*.dcm"]
+    settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD = False
+    settings.MONAI_LABEL_AUTO_UPDATE_SCORING = False
+    settings.MONAI_LABEL_SESSIONS = False  # a session is an uploaded image
+    settings.MONAI_LABEL_TRACKING_ENABLED = False
+
+    from fastapi.middleware.cors import CORSMiddleware
+    from monailabel.app import app
+    from monailabel.interfaces.exception import MONAILabelException
+    from monailabel.interfaces.utils.app import app_instance
+
+    # it answers every origin, with credentials; no other page has any business here
+    app.user_middleware = [m for m in app.user_middleware if m.cls is not CORSMiddleware]
+    app.add_exception_handler(MONAILabelException, _explain)
+    instance = app_instance()
+    instance.server_mode(True)
+    instance.on_init_complete()
+    return app, instance
+
+
+def _provide_what_pydicom_seg_imports() -> None:
+    """`pydicom_seg`, which MONAI Label imports, takes one name from a private module that pydicom 3 no longer has."""
+    name = "pydicom._storage_sopclass_uids"
+    if name not in sys.modules and importlib.util.find_spec(name) is None:
+        module = ModuleType(name)
+        module.SegmentationStorage = SegmentationStorage  # type: ignore[attr-defined]
+        sys.modules[name] = module
+
+
+async def _explain(request: Request, error: Exception) -> JSONResponse:
+    """MONAI Label raises these for bad input and answers them with 500; the fault is the client's and has words."""
+    from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException, MONAILabelError
+
+    words, kind = str(getattr(error, "msg", error)), getattr(error, "error", None)
+    if isinstance(error, ImageNotFoundException | LabelNotFoundException):
+        return JSONResponse({"detail": words}, status_code=404)
+    if kind in (MONAILabelError.INVALID_INPUT, MONAILabelError.APP_ERROR):
+        return JSONResponse({"detail": words}, status_code=400)
+    if kind == MONAILabelError.APP_INIT_ERROR:
+        return JSONResponse({"detail": words}, status_code=409)
+    return JSONResponse({"detail": "the server failed at this request; its log says more"}, status_code=500)

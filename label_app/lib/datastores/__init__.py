@@ -1,0 +1,1 @@
+"""Where the app's images come from."""

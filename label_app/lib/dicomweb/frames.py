@@ -1,0 +1,119 @@
+"""Frames of a DICOM file as a viewer wants them: as they are stored, decoded, or rendered.
+
+Stored frames are sent unchanged with their transfer syntax, for the browser decodes them; only what HTTP has no name for becomes
+Explicit VR Little Endian (PS3.18 8.7.3.5.2): implicit VR, big endian and deflated.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from PIL import Image
+from pydicom.encaps import get_frame
+from pydicom.pixels import pixel_array
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
+
+from label_app.lib.datastores.study_index import Instance
+
+__all__ = ["decoded_frame", "media_type", "rendered_frame", "stored_frame"]
+
+_OFFSET_TABLES = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+_MEDIA_TYPES = {  # PS3.18 table 8.7.3-5
+    RLELossless: "image/dicom-rle",
+    "1.2.840.10008.1.2.4.80": "image/jls",
+    "1.2.840.10008.1.2.4.81": "image/jls",
+    "1.2.840.10008.1.2.4.90": "image/jp2",
+    "1.2.840.10008.1.2.4.91": "image/jp2",
+    "1.2.840.10008.1.2.4.92": "image/jpx",
+    "1.2.840.10008.1.2.4.93": "image/jpx",
+    "1.2.840.10008.1.2.4.201": "image/jphc",
+    "1.2.840.10008.1.2.4.202": "image/jphc",
+    "1.2.840.10008.1.2.4.203": "image/jphc",
+}
+
+
+def media_type(transfer_syntax_uid: str) -> str:
+    """The media type of a frame stored in that transfer syntax."""
+    if not UID(transfer_syntax_uid).is_compressed or transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        return "application/octet-stream"
+    return _MEDIA_TYPES.get(transfer_syntax_uid, "image/jpeg")
+
+
+def stored_frame(instance: Instance, index: int) -> tuple[bytes, str]:
+    """A frame's bytes and their transfer syntax.
+
+    Args:
+        instance: the file.
+        index: 0-based frame.
+
+    Raises:
+        ValueError: the file's pixel data is damaged or ends before that frame.
+    """
+    syntax = UID(instance.transfer_syntax_uid)
+    if syntax == DeflatedExplicitVRLittleEndian:
+        length = _native_length(instance)
+        return _complete(_inflated(instance.path)[index * length : (index + 1) * length], length), ExplicitVRLittleEndian
+    with instance.path.open("rb") as stream:
+        dataset = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(_OFFSET_TABLES))
+        _enter_pixel_data(stream, syntax)
+        if syntax.is_encapsulated:
+            tables = [dataset.get(keyword) for keyword in _OFFSET_TABLES]
+            extended = (tables[0], tables[1]) if all(tables) else None
+            try:
+                frame = get_frame(stream, index, extended_offsets=extended, number_of_frames=instance.number_of_frames)
+            except Exception as error:
+                raise ValueError(f"frame {index} cannot be found in the pixel data: {error}") from error
+            return frame, str(syntax)
+        length = _native_length(instance)
+        stream.seek(index * length, io.SEEK_CUR)
+        frame = _complete(stream.read(length), length)
+    if syntax == ExplicitVRBigEndian and instance.header.BitsAllocated == 16:
+        frame = np.frombuffer(frame, ">u2").astype("<u2").tobytes()
+    return frame, ExplicitVRLittleEndian
+
+
+def decoded_frame(instance: Instance, index: int) -> bytes:
+    """A frame's samples as Explicit VR Little Endian stores them, whatever the file's transfer syntax."""
+    samples = pixel_array(instance.path, index=index, raw=True)
+    return np.ascontiguousarray(samples, samples.dtype.newbyteorder("<")).tobytes()
+
+
+def rendered_frame(instance: Instance, index: int, *, image_format: str = "JPEG", size: int | None = None) -> bytes:
+    """A frame as a picture of 8 bits, grey as a monitor shows it; ``size`` is the longest side for thumbnails."""
+    from monai_tavr.dicom import open_cine
+
+    pixels = np.asarray(open_cine(instance.path).frame(index), np.float32)
+    low, high = float(pixels.min()), float(pixels.max())
+    picture = Image.fromarray(np.uint8(np.round((pixels - low) * (255 / max(high - low, 1e-6)))))
+    if size is not None:
+        picture.thumbnail((size, size))
+    stream = io.BytesIO()
+    picture.save(stream, image_format)
+    return stream.getvalue()
+
+
+def _enter_pixel_data(stream: io.BufferedReader, syntax: UID) -> None:
+    """From the tag of Pixel Data, where reading of the header stopped, to its first byte."""
+    head = stream.read(8 if syntax.is_implicit_VR else 12)  # tag, (VR, two reserved bytes,) length of four bytes
+    if head[:4] != (b"\xe0\x7f\x10\x00" if syntax.is_little_endian else b"\x7f\xe0\x00\x10"):
+        raise ValueError("the file has no pixel data")
+
+
+def _native_length(instance: Instance) -> int:
+    h = instance.header
+    return int(h.Rows) * int(h.Columns) * int(h.get("SamplesPerPixel") or 1) * int(h.BitsAllocated) // 8
+
+
+def _complete(frame: bytes, length: int) -> bytes:
+    if len(frame) != length:
+        raise ValueError(f"the pixel data is truncated: a frame needs {length} bytes, {len(frame)} are left")
+    return frame
+
+
+@lru_cache(maxsize=2)  # a deflated file can only be read from its beginning
+def _inflated(path: Path) -> bytes:
+    return bytes(pydicom.dcmread(path).PixelData)
