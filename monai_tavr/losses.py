@@ -8,8 +8,8 @@ Paper: "Multilevel Visual Guidance Algorithm for TAVR Based on Grouped Keypoint 
 - ``L_reg``: wing loss (Feng 2018, arXiv:1711.06753) of x plus that of y, averaged over visible points.
 - ``L_heatmap``: cross-entropy of the spatial softmax against a Gaussian, averaged over visible points.
 
-The paper computes the wing loss in normalised units, where an error below 1 never reaches the bend at w = 10. Pixels of the network's
-input, for which wing loss was designed, are the default here; ``wing_unit`` says which is used.
+The paper computes the wing loss in normalised units, where an error below 1 never reaches the bend at w = 10. Pixels of the
+network's input, for which wing loss was designed, are the default here; ``wing_unit`` says which is used.
 
 An absent point teaches visibility only; an unlabelled point or group teaches nothing.
 """
@@ -37,7 +37,7 @@ def wing_loss(error: Tensor, *, w: float = 10.0, eps: float = 2.0) -> Tensor:
 
 
 def focal_loss(logit: Tensor, label: Tensor, *, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
-    """Focal loss of each logit: ``-a * y * (1-p)^g * ln p - (1-a) * (1-y) * p^g * ln(1-p)``; ``gamma = 0`` is weighted cross-entropy."""
+    """Focal loss of each logit, ``-a * y * (1-p)^g * ln p - (1-a) * (1-y) * p^g * ln(1-p)``; g = 0 is weighted cross-entropy."""
     entropy = F.binary_cross_entropy_with_logits(logit, label, reduction="none")
     # the probability of the wrong answer, from the logit: 1 - p loses all digits where p is near one
     wrong = torch.sigmoid(torch.where(label > 0.5, -logit, logit))
@@ -113,15 +113,11 @@ class GroupedKeypointLoss(nn.Module):
             pred: (B, K+G, 4) or (B, K+G, 4 + h*w), the network's output.
             target: (B, K+G, 3), see :meth:`monai_tavr.codec.KeypointCodec.encode`.
         """
-        k, rows = self.schema.num_keypoints, self.schema.num_keypoints + self.schema.num_groups
+        name, k, rows = self.schema.name, self.schema.num_keypoints, self.schema.num_keypoints + self.schema.num_groups
         if pred.ndim != 3 or pred.shape[1] != rows or pred.shape[2] < NUM_COLUMNS:
-            raise ValueError(
-                f"schema {self.schema.name!r} needs a prediction (B, {rows}, {NUM_COLUMNS}+), got {tuple(pred.shape)}"
-            )
+            raise ValueError(f"schema {name!r} needs a prediction (B, {rows}, {NUM_COLUMNS}+), got {tuple(pred.shape)}")
         if target.shape != (pred.shape[0], rows, 3):
-            raise ValueError(
-                f"schema {self.schema.name!r} needs a target ({pred.shape[0]}, {rows}, 3), got {tuple(target.shape)}"
-            )
+            raise ValueError(f"schema {name!r} needs a target ({pred.shape[0]}, {rows}, 3), got {tuple(target.shape)}")
         pred, target = pred.float(), target.float()
         state = target[..., STATE]
         visible = state[:, :k] == KeypointState.VISIBLE

@@ -2,8 +2,8 @@
 
 ResNet-18/34/50 and EfficientNet-B7 are MONAI's, VGG-16 is torchvision's: the five backbones of the paper. Two things are set here
 that defaults get wrong: MONAI's ResNet has a stem of stride 1 unless told, which costs four times the arithmetic and does not fit
-ImageNet weights, and ImageNet weights expect three channels. Since the three channels of a grey image are equal, summing the stem's
-weights over RGB gives the same features from one channel.
+ImageNet weights, and ImageNet weights expect three channels. Since the three channels of a grey image are equal, summing the
+stem's weights over RGB gives the same features from one channel.
 
 Nothing is downloaded: weights come from a local file in torchvision's layout, or training starts from scratch.
 """
@@ -150,7 +150,8 @@ def load_imagenet_weights(backbone: nn.Module, path: str | os.PathLike[str]) -> 
 
     Args:
         backbone: what :func:`build_backbone` gave, of one or three input channels.
-        path: ``.pth`` state dict, e.g. ``resnet18-f37072fd.pth``; its classifier is left out, its stem is summed over RGB for one channel.
+        path: ``.pth`` state dict, e.g. ``resnet18-f37072fd.pth``; its classifier is left out, and its stem is summed over RGB for
+            one channel.
 
     Raises:
         ValueError: no such file, not a state dict, or its layers are not the backbone's.
@@ -164,8 +165,8 @@ def load_imagenet_weights(backbone: nn.Module, path: str | os.PathLike[str]) -> 
     unknown = sorted(set(source) - set(expected))
     if missing or unknown:
         raise ValueError(
-            f"{path}: not the weights of this {type(backbone).__name__}: {len(missing)} layers are missing (first: {missing[:1]}), "
-            f"{len(unknown)} are unknown (first: {unknown[:1]}); the file must be torchvision's for the same architecture"
+            f"{path}: not the weights of this {type(backbone).__name__}: {len(missing)} tensors missing (first: {missing[:1]}), "
+            f"{len(unknown)} unknown (first: {unknown[:1]}); the file must be torchvision's for the same architecture"
         )
     stem = next(iter(expected))
     source[stem] = _fold_stem(source[stem], channels=expected[stem].shape[1], where=f"{path}: {stem}")
@@ -194,8 +195,8 @@ def _fold_stem(weight: Tensor, *, channels: int, where: str) -> Tensor:
     """(out, 3, k, k) -> (out, channels, k, k)."""
     if weight.ndim != 4 or weight.shape[1] != 3 or channels not in (1, 3):
         raise ValueError(
-            f"{where}: cannot turn a stem of shape {tuple(weight.shape)} into one of {channels} channels; ImageNet weights have 3, "
-            "the network may have 1 or 3"
+            f"{where}: cannot turn a stem of shape {tuple(weight.shape)} into one of {channels} channels; ImageNet weights have 3 "
+            "input channels, the network may have 1 or 3"
         )
     return weight if channels == 3 else weight.sum(dim=1, keepdim=True)
 

@@ -1,7 +1,7 @@
 """The network of the project: a shared backbone and one head per group of keypoints.
 
-Paper: "Multilevel Visual Guidance Algorithm for TAVR Based on Grouped Keypoint Structure" (head ``regression``); ``heatmap`` is this
-project's spatial variant of the same grouping. The output is ONE tensor, for MONAI's bundle checks and TorchScript need one.
+Paper: "Multilevel Visual Guidance Algorithm for TAVR Based on Grouped Keypoint Structure" (head ``regression``); ``heatmap`` is
+this project's spatial variant of the same grouping. The output is ONE tensor: MONAI's bundle checks and TorchScript need that.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class GroupedKeypointNet(nn.Module):
     Raises:
         ValueError: unknown backbone or head, or weights that do not fit.
 
-    Input: (B, in_channels, H, W), H and W multiples of 32 for the heat-map head. Output: (B, K+G, 4) as :mod:`monai_tavr.codec` says,
-    float32 under autocast too; in training mode the heat-map head appends its spatial logits.
+    Input: (B, in_channels, H, W), H and W multiples of 32 for the heat-map head. Output: (B, K+G, 4) as :mod:`monai_tavr.codec`
+    says, float32 under autocast too; in training mode the heat-map head appends its spatial logits.
     """
 
     def __init__(

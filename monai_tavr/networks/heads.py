@@ -1,10 +1,10 @@
 """Heads: from the features of a frame to the visibility, the place and the group presence of its keypoints.
 
 Hard parameter sharing as in the paper: the backbone is common, every group of points has a head of its own with its own hidden
-layer, so a group can be added without touching the others. ``GroupedRegressionHead`` is the paper's network: global average pooling
-and fully connected layers. ``GroupedHeatmapHead`` keeps the spatial map, which places points several times more exactly: a light
-feature pyramid (Lin 2017, arXiv:1612.03144) to stride 4, one convolutional head per group, one heat map per point. A heat map's
-peak alone would confuse presence with localisation (ProbPose, arXiv:2412.02254), so visibility has its own branch.
+layer, so a group can be added without touching the others. ``GroupedRegressionHead`` is the paper's network: global average
+pooling and fully connected layers. ``GroupedHeatmapHead`` keeps the spatial map, which places points several times more exactly:
+a light feature pyramid (Lin 2017, arXiv:1612.03144) to stride 4, one convolutional head per group, one heat map per point. A heat
+map's peak alone would confuse presence with localisation (ProbPose, arXiv:2412.02254), so visibility has its own branch.
 
 Both give the output tensor of :mod:`monai_tavr.codec`.
 """
@@ -33,17 +33,18 @@ class GroupedRegressionHead(nn.Module):
 
     def __init__(self, channels: int, group_sizes: Sequence[int], *, hidden: int = 256) -> None:
         super().__init__()
-        self.groups = nn.ModuleList(_RegressionGroup(channels, size, hidden) for size in group_sizes)
+        self.group_sizes = [int(size) for size in group_sizes]
+        self.groups = nn.ModuleList(_RegressionGroup(channels, size, hidden) for size in self.group_sizes)
         self.presence = nn.Linear(channels, len(group_sizes))
 
     def set_mean_shape(self, xy: Tensor) -> None:
         """Start from a mean shape: the coordinates' bias becomes ``xy`` (K, 2) normalised; a NaN row keeps its bias."""
-        sizes = [int(group.visibility.out_features) for group in self.groups]
-        if xy.shape != (sum(sizes), 2):
-            raise ValueError(f"the mean shape must be ({sum(sizes)}, 2), got {tuple(xy.shape)}")
+        if xy.shape != (sum(self.group_sizes), 2):
+            raise ValueError(f"the mean shape must be ({sum(self.group_sizes)}, 2), got {tuple(xy.shape)}")
+        biases = [bias for name, bias in self.groups.named_parameters() if name.endswith("coordinates.bias")]
         with torch.no_grad():
-            for group, part in zip(self.groups, xy.split(sizes), strict=True):
-                bias, new = group.coordinates.bias, part.reshape(-1).to(group.coordinates.bias)
+            for bias, part in zip(biases, xy.split(self.group_sizes), strict=True):
+                new = part.reshape(-1).to(bias)
                 bias.copy_(torch.where(new.isfinite(), new, bias))
 
     def forward(self, features: list[Tensor]) -> Tensor:
@@ -149,8 +150,8 @@ class GroupedHeatmapHead(nn.Module):
 class _HeatmapGroup(nn.Module):
     """One group: its own convolution, a heat map per point, and a visibility branch.
 
-    Visibility sees the pooled map, the frame's context, the features under the heat map, and how sharp and how wide the heat map is.
-    No gradient flows back into the heat map from there, so that an absent point does not blur the location of a visible one.
+    Visibility sees the pooled map, the frame's context, the features under the heat map, and how sharp and how wide that is. No
+    gradient flows back into the heat map from there, so that an absent point does not blur the location of a visible one.
     """
 
     def __init__(self, width: int, num_keypoints: int) -> None:
