@@ -10,17 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from monai_tavr.phantom.anatomy import Anatomy, perpendicular_frame
 from monai_tavr.phantom.camera import Camera
-from monai_tavr.phantom.lungs import draw_lung_vessels, draw_streaks, lung_texture, soften
-from monai_tavr.phantom.raster import draw_tube
+from monai_tavr.phantom.lungs import draw_fine_vessels, draw_lung_vessels, draw_streaks, lung_texture, soften
+from monai_tavr.phantom.raster import draw_tube, ellipsoid_chord
 from monai_tavr.phantom.skeleton import draw_ribs, draw_spine, spine_axis
-from monai_tavr.phantom.texture import Image, blur, ellipsoid_axes, ellipsoid_chord, power_noise, resize, warp
+from monai_tavr.phantom.texture import Image, blur, power_noise, resize, warp
 
 __all__ = ["Background", "render_background", "render_layers"]
-
-_AXES = np.eye(3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +71,8 @@ def render_layers(anatomy: Anatomy, camera: Camera, rng: np.random.Generator) ->
     half = camera.resized(camera.size // 2)
     scale = half.size / 256
     organs = _Organs(anatomy, half, rng)
-    shift_x = 11 * scale * power_noise(rng, half.size, slope=1.6, low=2, high=40)
-    shift_y = 11 * scale * power_noise(rng, half.size, slope=1.6, low=2, high=40)
+    shift_x = 9 * scale * power_noise(rng, half.size, slope=2.1, low=2, high=24)
+    shift_y = 9 * scale * power_noise(rng, half.size, slope=2.1, low=2, high=24)
     soft = warp(organs.attenuation(), shift_x, shift_y)
     soft = _partly_blurred(soft, rng, scale)
     aerated = blur(warp(np.clip(organs.lung / 80, 0, 1), shift_x, shift_y), 6 * scale)
@@ -81,7 +80,8 @@ def render_layers(anatomy: Anatomy, camera: Camera, rng: np.random.Generator) ->
     soft += np.float32(anatomy.lung_density) * lung_texture(half, aerated, rng)
     vessels = np.zeros((half.size, half.size))
     draw_lung_vessels(vessels, anatomy, half, rng)
-    soft += soften(vessels, scale) * (0.45 + 1.5 * aerated) * np.float32(2.1 * anatomy.lung_density)
+    draw_fine_vessels(vessels, half, rng)
+    soft += soften(vessels, scale) * (0.45 + 1.5 * aerated) * np.float32(1.5 * anatomy.lung_density)
 
     (heart,), _ = half.project(anatomy.heart_centre[None])
     (dome,), _ = half.project(np.array([[0.0, 5.0, float(anatomy.diaphragm_z.mean())]]))
@@ -108,12 +108,17 @@ def _partly_blurred(image: Image, rng: np.random.Generator, scale: float) -> Ima
     return np.asarray(out * (1 - much) + blur(image, 9 * scale) * much, dtype=np.float32)
 
 
+def _union(*chords: Image) -> Image:
+    """(H, W) thickness of overlapping bodies: about the largest, smooth where they meet."""
+    return np.asarray(sum(chord**4 for chord in chords) ** 0.25, dtype=np.float32)
+
+
 class _Organs:
     """Thicknesses (H, W) in mm of the soft organs along each ray."""
 
     def __init__(self, anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> None:
-        def body(centre: object, half_axes: object, directions: object = _AXES) -> Image:
-            return ellipsoid_chord(camera, centre, ellipsoid_axes(directions, half_axes))  # type: ignore[arg-type]
+        def body(centre: ArrayLike, half_axes: ArrayLike, directions: ArrayLike | None = None) -> Image:
+            return ellipsoid_chord(camera, centre, half_axes, directions)
 
         size, (right_z, left_z) = anatomy.thorax_scale, anatomy.diaphragm_z
         self.anatomy, self.rng = anatomy, rng
@@ -121,7 +126,7 @@ class _Organs:
         main = body(anatomy.heart_centre, anatomy.heart_axes, lv_frame)
         atrium = body([-30 + rng.normal(0, 4), 4, -16 + rng.normal(0, 5)], [26, 28, 38])
         appendage = body(np.array([30, 12, 14]) + rng.normal(0, 6, 3), rng.uniform(16, 28, 3))
-        self.heart = (main**4 + (0.8 * atrium) ** 4 + (0.8 * appendage) ** 4) ** 0.25
+        self.heart = _union(main, 0.8 * atrium, 0.7 * appendage)
         self.mediastinum = body([0.5 * anatomy.spine_x + 4, 20, 10], [40 * size, 48, 230])
         left = body([92 * size, 12, 20], [62 * size, 95, 150])
         right = body([-92 * size, 12, 20], [66 * size, 95, 150])
@@ -140,17 +145,21 @@ class _Organs:
     def attenuation(self) -> Image:
         """(H, W) relative attenuation, flat inside with visible edges, as dynamic range compression leaves it."""
 
-        def edge(chord: Image) -> Image:
-            return np.asarray(60 * (1 - np.exp(-chord / np.float32(18))), dtype=np.float32)
+        def edge(chord: Image, depth: float) -> Image:
+            """Rises fast at the border, then slowly: what compression leaves of a thickness."""
+            return np.asarray(60 * (1 - np.exp(-chord / np.float32(depth))), dtype=np.float32)
 
         a, rng = self.anatomy, self.rng
-        soft = 0.9 * self.heart + 0.5 * self.mediastinum
-        behind_heart = np.exp(-soft / np.float32(40 * rng.uniform(0.8, 1.3)))
-        out = 0.0055 * a.soft_density * edge(soft) + 0.0034 * edge(0.8 * self.domes) * behind_heart
-        out += 0.0022 * 60 * (1 - np.exp(-self.mediastinum / 60)) + 0.0016 * edge(self.aorta)
-        out -= 0.0075 * rng.uniform(0, 1) * edge(self.gas)
-        spine = rng.uniform(0.3, 1.0) * 0.0055 * self.spine
-        return np.asarray(out + spine, dtype=np.float32)
+        size = self.heart.shape[0]
+        chest = _union(self.heart, rng.uniform(0.3, 0.6) * self.mediastinum, rng.uniform(0.5, 0.85) * self.domes)
+        behind = np.exp(-chest / np.float32(40 * rng.uniform(0.8, 1.3)))
+        # A sharp border only where the heart stands still against air; noise says where.
+        sharp = np.clip(0.3 + 0.7 * power_noise(rng, size, slope=1.5, low=1.5, high=8), 0, 1.3)
+        out = a.soft_density * (0.0036 * edge(chest, 45) + 0.0013 * edge(self.heart, 14) * sharp)
+        out += 0.0012 * edge(self.mediastinum, 50) + 0.0008 * edge(self.aorta, 10)
+        out += 0.0013 * rng.uniform(0.2, 1.2) * edge(0.8 * self.domes, 18) * behind
+        out -= 0.0055 * rng.uniform(0, 1) * edge(self.gas, 18)
+        return np.asarray(out + 0.003 * rng.uniform(0.2, 1.0) * self.spine, dtype=np.float32)
 
 
 def _bones(anatomy: Anatomy, camera: Camera, rng: np.random.Generator, scale: float) -> Image:

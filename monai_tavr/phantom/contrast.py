@@ -14,12 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from monai_tavr.phantom.anatomy import Anatomy, perpendicular_frame, smooth_curve, unit
 from monai_tavr.phantom.camera import Camera
-from monai_tavr.phantom.raster import draw_surface, draw_tube
-from monai_tavr.phantom.texture import Image, blur, ellipsoid_axes, ellipsoid_chord, power_noise, resize
+from monai_tavr.phantom.raster import draw_surface, draw_tube, ellipsoid_chord
+from monai_tavr.phantom.texture import Image, blur, power_noise, resize
 
 __all__ = ["ContrastState", "coronary_tree", "render_contrast"]
 
-_IODINE_MU = 0.0205  # per mm of well filled blood, after the display's compression
+_IODINE_MU = 0.0185  # per mm of well filled blood, after the display's compression
 _FULL_MM = 27.0  # thickness at which saturation is neutral
 _CALCIUM_MU = 0.045
 
@@ -140,18 +140,15 @@ def _sinus_pool(anatomy: Anatomy, camera: Camera, index: int) -> Image:
     out = anatomy.sinus_direction(index)
     centre = anatomy.axis * anatomy.sinus_height * 0.28 + out * anatomy.annulus_radius * 0.78
     half_axes = np.array([0.4 * anatomy.sinus_height, 0.6 * anatomy.annulus_radius, 0.7 * anatomy.annulus_radius])
-    axes = ellipsoid_axes((anatomy.axis, out, np.cross(anatomy.axis, out)), half_axes)
-    return ellipsoid_chord(camera, centre, axes)
+    return ellipsoid_chord(camera, centre, half_axes, (anatomy.axis, out, np.cross(anatomy.axis, out)))
 
 
 def _ventricle(anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> Image:
     """(H, W) thickness in mm of the ventricle, with the clouds of half-mixed contrast."""
     scale = camera.size / 256
-    axes = ellipsoid_axes(
-        (anatomy.lv_axis, *perpendicular_frame(anatomy.lv_axis)),
-        np.array([0.52 * anatomy.lv_length, anatomy.lv_radius, 0.92 * anatomy.lv_radius]),
-    )
-    chord = ellipsoid_chord(camera, anatomy.lv_axis * anatomy.lv_length * 0.5, axes)
+    half_axes = np.array([0.52 * anatomy.lv_length, anatomy.lv_radius, 0.92 * anatomy.lv_radius])
+    frame = (anatomy.lv_axis, *perpendicular_frame(anatomy.lv_axis))
+    chord = ellipsoid_chord(camera, anatomy.lv_axis * anatomy.lv_length * 0.5, half_axes, frame)
     clouds = np.clip(0.55 + 0.5 * power_noise(rng, camera.size, slope=1.2, low=3, high=24), 0, 1.5)
     return blur(chord * clouds, 2.5 * scale)
 
@@ -160,8 +157,8 @@ def _ventricle(anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> Im
 def coronary_tree(anatomy: Anatomy) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64], float], ...]:
     """The coronaries of a patient: per vessel points (N, 3) mm, radius (N,) mm, and when contrast reaches its start (0..1).
 
-    They leave the left and the right sinus and run over an ellipsoid around the left ventricle: descending to the apex, circumflex
-    round its back, right coronary round its front.
+    They leave the left and the right sinus and run over an ellipsoid around the left ventricle: descending to the apex,
+    circumflex round its back, right coronary round its front.
     """
     rng = np.random.default_rng([anatomy.texture_seed, 1])
     long = anatomy.lv_axis

@@ -24,7 +24,7 @@ Range = tuple[float, float]
 class DetectorRanges:
     """From which (low, high) ranges the settings of a cine are drawn; a preset with another detector gives other ones."""
 
-    photons: Range = (9000.0, 32000.0)
+    photons: Range = (14000.0, 50000.0)
     veil: Range = (0.2, 0.34)
     blur: Range = (0.62, 0.95)
     compression: Range = (0.65, 0.9)

@@ -10,7 +10,7 @@ from monai_tavr.phantom.camera import Camera
 from monai_tavr.phantom.raster import draw_tube
 from monai_tavr.phantom.texture import Image, blur, power_noise
 
-__all__ = ["draw_lung_vessels", "draw_streaks", "lung_texture", "soften"]
+__all__ = ["draw_fine_vessels", "draw_lung_vessels", "draw_streaks", "lung_texture", "soften"]
 
 Array = NDArray[np.float64]
 
@@ -18,10 +18,12 @@ Array = NDArray[np.float64]
 def lung_texture(camera: Camera, aerated: Image, rng: np.random.Generator) -> Image:
     """(H, W) attenuation of the mottle of small vessels and air, strongest where `aerated` (0..1) lung is thick."""
     size = camera.size
-    mottle = power_noise(rng, size, slope=1.5, low=4, high=0.3 * size)
-    fine = power_noise(rng, size, slope=1.0, low=16, high=0.3 * size)
-    patches = np.clip(1 + 0.6 * power_noise(rng, size, slope=0.8, low=3, high=24), 0.15, 2.4)
-    return np.asarray((0.2 + aerated) * (0.028 * mottle + 0.03 * fine * patches), dtype=np.float32)
+    mottle = power_noise(rng, size, slope=1.6, low=5, high=0.2 * size)
+    fine = power_noise(rng, size, slope=1.3, low=14, high=0.2 * size)
+    # Ridges between two smooth fields look like threads; patches of them like crossing small vessels.
+    threads = np.exp(-((power_noise(rng, size, slope=1.4, low=6, high=0.12 * size) / np.float32(0.12)) ** 2))
+    patches = np.clip(0.8 + 0.8 * power_noise(rng, size, slope=1.0, low=3, high=24), 0, 2.4)
+    return np.asarray((0.3 + aerated) * (0.015 * mottle + patches * (0.014 * fine + 0.022 * threads)), dtype=np.float32)
 
 
 def draw_lung_vessels(density: Array, anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> None:
@@ -35,7 +37,7 @@ def draw_lung_vessels(density: Array, anatomy: Anatomy, camera: Camera, rng: np.
             todo.append((start, heading, rng.uniform(1.6, 2.9), 0))
         while todo:
             start, heading, radius, generation = todo.pop()
-            bends = rng.normal(0, 0.22, (6, 3)) + [side * 0.03, 0, -0.03]
+            bends = rng.normal((side * 0.03, 0.0, -0.03), 0.22, (6, 3))
             headings = heading + np.cumsum(bends, axis=0)
             headings /= np.linalg.norm(headings, axis=1, keepdims=True)
             points = np.vstack([start, start + np.cumsum(headings, axis=0) * radius * 2.1])
@@ -47,6 +49,22 @@ def draw_lung_vessels(density: Array, anatomy: Anatomy, camera: Camera, rng: np.
                     todo.append(
                         (points[-1], unit(headings[-1] + rng.normal(0, 0.55, 3)), radius * rng.uniform(0.6, 0.85), generation + 1)
                     )
+
+
+def draw_fine_vessels(density: Array, camera: Camera, rng: np.random.Generator) -> None:
+    """Add many short thin threads that run away from the hila, as in the outer lung."""
+    centre = np.asarray(camera.centre)
+    s = np.linspace(0, 1, 10)
+    for _ in range(170):
+        at = rng.uniform(-0.52, 0.52, 2) * camera.field_mm
+        angle = np.arctan2(at[1] - 8, at[0]) + rng.normal(0, 0.7)
+        length = rng.uniform(5, 32)
+        along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+        bend = np.interp(s, np.linspace(0, 1, 4), rng.normal(0, 0.05, 4)) * length
+        plane = at + (s * length)[:, None] * along + bend[:, None] * across
+        points = centre + plane[:, :1] * camera.right + plane[:, 1:] * camera.up
+        mu = rng.choice([1.0, 1.0, -0.7]) * 0.011 * rng.uniform(0.2, 1.3) * np.sin(np.pi * (0.05 + 0.9 * s))
+        draw_tube(density, camera, points, radius=rng.uniform(0.35, 1.1), mu=mu)
 
 
 def draw_streaks(density: Array, camera: Camera, rng: np.random.Generator) -> None:

@@ -17,7 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 if TYPE_CHECKING:
     from monai_tavr.phantom.camera import Camera
 
-__all__ = ["draw_surface", "draw_tube"]
+__all__ = ["draw_surface", "draw_tube", "ellipsoid_chord"]
+
+Image = NDArray[np.float32]
 
 _SAMPLES_PER_PIXEL = 2.0
 _compile: Any = numba.njit(cache=True, error_model="numpy")
@@ -207,6 +209,45 @@ def draw_surface(density: NDArray[np.float64], camera: Camera, grid: ArrayLike, 
     if thickness.sum() < 0:
         np.negative(thickness, out=thickness)
     density += mu * np.maximum(thickness, 0)
+
+
+@_compile
+def _chord(out, start, corner, across, down):  # type: ignore[no-untyped-def]
+    height, width = out.shape
+    constant = (start * start).sum() - 1
+    for i in range(height):
+        for j in range(width):
+            square, middle, length = 0.0, 0.0, 0.0
+            for k in range(3):
+                ray = corner[k] + j * across[k] + i * down[k]
+                square += ray * ray
+                middle += ray * start[k]
+                world = corner[k + 3] + j * across[k + 3] + i * down[k + 3]
+                length += world * world
+            inside = middle * middle - square * constant
+            out[i, j] = 2 * np.sqrt(inside * length) / square if inside > 0 else 0.0
+
+
+def ellipsoid_chord(camera: Camera, centre: ArrayLike, half_axes: ArrayLike, directions: ArrayLike | None = None) -> Image:
+    """Thickness of an ellipsoid along each ray.
+
+    Args:
+        centre: (3,) world point in mm.
+        half_axes: (3,) mm along `directions`.
+        directions: three unit vectors (3, 3), one per row, at right angles; the world's axes if not given.
+
+    Returns:
+        (H, W) float32 mm.
+    """
+    frame = np.eye(3) if directions is None else np.asarray(directions, dtype=np.float64)
+    axes = frame / np.asarray(half_axes, dtype=np.float64)[:, None]
+    pixel, middle = camera.pixel_mm_at_detector, (camera.size - 1) / 2
+    first = camera.source_detector_mm * camera.direction + middle * pixel * (camera.up - camera.right)
+    # Rays both in the ellipsoid's coordinates, where it is the unit sphere, and in mm.
+    corner, across, down = (np.concatenate([axes @ v, v]) for v in (first, pixel * camera.right, -pixel * camera.up))
+    out = np.empty((camera.size, camera.size), dtype=np.float32)
+    _chord(out, axes @ (camera.source - np.asarray(centre, dtype=np.float64)), corner, across, down)
+    return out
 
 
 def _check_image(density: NDArray[np.float64], camera: Camera) -> None:

@@ -36,6 +36,12 @@ def _patchy(rng: np.random.Generator, n: int) -> Array:
     return np.clip(0.7 + _wander(rng, n, 0.75), 0, 2.0)
 
 
+def _tapered(q: Array) -> Array:
+    """(n,) 0 at both ends of a rib, so that none ends in a stump."""
+    part = (q - q[0]) / (q[-1] - q[0])
+    return np.clip(part / 0.2, 0, 1) * np.clip((1 - part) / 0.15, 0, 1)
+
+
 def draw_spine(density: Array, anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> None:
     """Add end plates, waists, pedicles and spinous processes of the vertebrae in the field."""
     for i in range(-7, 8):
@@ -106,11 +112,11 @@ def draw_ribs(density: Array, anatomy: Anatomy, camera: Camera, rng: np.random.G
             x = start[0] + side * (16 + 118 * scale * np.sin(q)) + _wander(rng, 40, 0.8)
             y = anatomy.spine_y + 18 * np.sin(2 * q) - 95 * scale * (q / 1.35) ** 3
             z = start[2] + 6 * np.sin(2 * q) - 62 * drop * (q / 1.35) ** 1.6 + _wander(rng, 40, 0.8)
-            strength = 0.0048 * rng.uniform(0.15, 1.15) * _patchy(rng, 40)
-            draw_tube(density, camera, np.stack([x, y, z], axis=1), radius=rng.uniform(5.0, 7.0), mu=strength, hollow=0.87)
+            strength = 0.0038 * rng.uniform(0.1, 1.15) * _patchy(rng, 40) * _tapered(q)
+            draw_tube(density, camera, np.stack([x, y, z], axis=1), radius=rng.uniform(4.5, 6.5), mu=strength, hollow=0.92)
             if rng.uniform() < 0.45:
                 x = side * (40 + 85 * scale * np.sin(q)) + _wander(rng, 40, 1.0)
                 z = start[2] + 20 - 34 * drop * np.cos(q) + _wander(rng, 40, 1.0)
                 points = np.stack([x, -70 + 60 * (1 - np.cos(q)), z], axis=1)
-                mu = 0.0036 * rng.uniform(0.2, 1.1) * _patchy(rng, 40)
-                draw_tube(density, camera, points, radius=rng.uniform(5.5, 7.5), mu=mu, hollow=0.89)
+                mu = 0.0030 * rng.uniform(0.1, 1.1) * _patchy(rng, 40) * _tapered(q)
+                draw_tube(density, camera, points, radius=rng.uniform(5.0, 7.0), mu=mu, hollow=0.93)

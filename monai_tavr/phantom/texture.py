@@ -1,21 +1,16 @@
-"""Smooth random fields without a lattice, and chords through ellipsoids: what tissue is made of.
+"""Smooth random fields without a lattice, and the image operations of the phantom: blur, resize, warp.
 
 Fields are filtered white noise (in the Fourier domain), periodic over the image. Interpolated value noise would show its grid.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
 import scipy.fft
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from monai_tavr.phantom.camera import Camera
-
-__all__ = ["blur", "ellipsoid_axes", "ellipsoid_chord", "power_noise", "resize", "warp"]
+__all__ = ["Image", "blur", "power_noise", "resize", "warp"]
 
 Image = NDArray[np.float32]
 
@@ -61,20 +56,3 @@ def warp(image: NDArray[np.floating], shift_x: NDArray[np.floating], shift_y: ND
     source = np.ascontiguousarray(image, dtype=np.float32)
     at_x, at_y = (columns + shift_x).astype(np.float32), (rows + shift_y).astype(np.float32)
     return np.asarray(cv2.remap(source, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-
-
-def ellipsoid_axes(directions: ArrayLike, half_axes: ArrayLike) -> NDArray[np.float64]:
-    """(3, 3) matrix A such that the ellipsoid is |A (x - c)| <= 1, from three unit vectors and the half axes along them in mm."""
-    return np.asarray(np.asarray(directions, dtype=np.float64) / np.asarray(half_axes, dtype=np.float64)[:, None])
-
-
-def ellipsoid_chord(camera: Camera, centre: ArrayLike, axes: NDArray[np.float64]) -> Image:
-    """(H, W) length in mm of each ray inside an ellipsoid at `centre` (3,) mm with `axes` from `ellipsoid_axes`."""
-    source, rays = camera.rays()
-    start = (axes @ (source - np.asarray(centre, dtype=np.float64))).astype(np.float32)
-    along = rays.astype(np.float32) @ axes.T.astype(np.float32)
-    square = (along * along).sum(axis=-1)
-    middle = along @ start
-    # Double precision where two large squares nearly cancel.
-    inside = middle.astype(np.float64) ** 2 - square.astype(np.float64) * (float(start.astype(np.float64) @ start) - 1)
-    return np.asarray(2 * np.sqrt(np.maximum(inside, 0)) / square, dtype=np.float32)
