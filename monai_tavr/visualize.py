@@ -23,6 +23,7 @@ from monai_tavr.label_layout import place_labels
 
 __all__ = [
     "contact_sheet",
+    "display_window",
     "draw_overlay",
     "frame_rate",
     "to_display",
@@ -41,18 +42,20 @@ _WHITE: Color = (255, 255, 255)
 _SCALE_BAR_MM = 10.0
 
 
-def to_display(frames: np.ndarray, *, quantiles: tuple[float, float] = (0.002, 0.998)) -> np.ndarray:
-    """Grey levels to 8 bit for the screen; all frames of a call share one window, so a cine does not flicker.
+def display_window(frames: np.ndarray, *, quantiles: tuple[float, float] = (0.002, 0.998)) -> tuple[float, float]:
+    """The grey levels to show as black and white, from some frames (..., H, W) of a cine: one window, so that it does not flicker."""
+    if np.asarray(frames).dtype == np.uint8:
+        return 0.0, 255.0
+    low, high = np.quantile(np.asarray(frames)[..., ::2, ::2], quantiles)
+    return float(low), float(high)
 
-    Args:
-        frames: (..., H, W); uint8 passes as it is.
-        quantiles: of the grey levels, mapped to black and white.
-    """
-    frames = np.asarray(frames)
-    if frames.dtype == np.uint8:
-        return frames
-    low, high = np.quantile(frames[..., ::2, ::2], quantiles)
-    return np.clip((frames - low) * (255 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
+
+def to_display(frames: np.ndarray, *, window: tuple[float, float] | None = None) -> np.ndarray:
+    """Grey levels (..., H, W) to 8 bit for the screen, by ``window`` or else by their own :func:`display_window`."""
+    low, high = window if window is not None else display_window(frames)
+    if np.asarray(frames).dtype == np.uint8 and (low, high) == (0.0, 255.0):
+        return np.asarray(frames)
+    return np.clip((np.asarray(frames, np.float32) - low) * (255 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
 
 
 def _rgb(color: str) -> Color:

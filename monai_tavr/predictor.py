@@ -1,0 +1,251 @@
+"""One object from a cine to its keypoints: path or frames in, :class:`Keypoints` in native pixels out.
+
+Frames are decoded in a thread while the network computes, a batch at a time, so that a long cine never lies in memory whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from monai_tavr import __version__
+from monai_tavr.bundle import Bundle, sha256_of
+from monai_tavr.cine import Cine
+from monai_tavr.codec import KeypointCodec
+from monai_tavr.formats.label_json import CineLabel, PointEdit
+from monai_tavr.framing import prepare_frames
+from monai_tavr.keypoints import Keypoints, KeypointSchema
+from monai_tavr.postprocess import KeypointPostprocess, check_groups, read_thresholds
+
+__all__ = ["FramePrediction", "KeypointPredictor", "select_device"]
+
+Source = str | os.PathLike[str] | Cine | np.ndarray
+Progress = Callable[[int, int], None]
+_AS_BUILT: Any = object()  # "the groups given to the constructor", for None means "all groups"
+
+
+@dataclass(frozen=True, eq=False)
+class FramePrediction:
+    """Everything the model says of one frame.
+
+    Attributes:
+        keypoints: the decision; its scores are the visibility probabilities.
+        located: (K, 2) float32 native pixels, (x, y): where each point would be, absent ones too.
+        spread: (K,) float32 standard deviation of the location in native pixels, from the heat map; 0 where the network has none.
+        group_probability: (G,) float32 in [0, 1].
+    """
+
+    keypoints: Keypoints
+    located: np.ndarray
+    spread: np.ndarray
+    group_probability: np.ndarray
+
+
+def select_device(device: str | torch.device = "auto") -> torch.device:
+    """``auto`` is a CUDA device where there is one, else the CPU. Raises ValueError for one that is not there."""
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"no device {device!r}; give auto, cpu, cuda or cuda:0") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} asked for, but PyTorch finds no CUDA device; give auto or cpu")
+    return chosen
+
+
+class KeypointPredictor:
+    """The model, ready to use; build it once and use it for many cines, from several threads if need be.
+
+    Args:
+        bundle: folder of the bundle; None = see :func:`monai_tavr.bundle.bundle_root`.
+        weights: other weights than the bundle's.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+        batch_size: frames per forward pass.
+        allowed_groups: groups that can be there at this stage of the procedure; None = all.
+        precision: ``fp32``, ``bf16`` (autocast: faster, but locations move a little), or ``auto``: bf16 on CUDA, else fp32.
+        postprocess: the decision rules; None = the bundle's thresholds, or 0.5 where it has none.
+
+    Raises:
+        FileNotFoundError: no bundle, or no weights.
+        ValueError: the bundle, the weights or an argument is not valid.
+    """
+
+    def __init__(
+        self,
+        bundle: str | os.PathLike[str] | None = None,
+        *,
+        weights: str | os.PathLike[str] | None = None,
+        device: str | torch.device = "auto",
+        batch_size: int = 8,
+        allowed_groups: Sequence[str] | None = None,
+        precision: str = "fp32",
+        postprocess: KeypointPostprocess | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if precision not in ("auto", "fp32", "bf16"):
+            raise ValueError(f"precision must be auto, fp32 or bf16, got {precision!r}")
+        self.bundle, self.device, self.batch_size = Bundle.find(bundle), select_device(device), batch_size
+        self.weights = self.bundle.weights if weights is None else Path(weights)
+        network, self.schema, self.image_size = self.bundle.network(self.weights)
+        self.network = network.to(self.device).to(memory_format=torch.channels_last)
+        self.precision = ("bf16" if self.device.type == "cuda" else "fp32") if precision == "auto" else precision
+        self.weights_sha256 = sha256_of(self.weights)
+        self._codec = KeypointCodec(self.schema, image_size=self.image_size)
+        rules = postprocess if postprocess is not None else self._shipped_rules()
+        self.postprocess = rules if allowed_groups is None else rules.with_groups(allowed_groups)
+
+    schema: KeypointSchema
+    image_size: tuple[int, int]
+
+    @property
+    def version(self) -> str:
+        """Version of the bundle."""
+        return self.bundle.version
+
+    @property
+    def author(self) -> str:
+        """How the model signs its points."""
+        return f"monai-tavr {__version__} model {self.version} ({self.weights_sha256[:12]})"
+
+    def _shipped_rules(self) -> KeypointPostprocess:
+        # thresholds belong to the weights beside them; other weights start from 0.5 unless they bring their own
+        path = self.weights.with_name("thresholds.json")
+        if not path.is_file():
+            return KeypointPostprocess(schema=self.schema)
+        return KeypointPostprocess.from_thresholds(read_thresholds(path, schema=self.schema), schema=self.schema)
+
+    def predict(
+        self,
+        source: Source,
+        *,
+        frames: Sequence[int] | None = None,
+        allowed_groups: Sequence[str] | None = _AS_BUILT,
+        progress: Progress | None = None,
+    ) -> list[Keypoints]:
+        """The keypoints of a cine.
+
+        Args:
+            source: path of a file or of a folder of single frames; a :class:`Cine`; or frames (F, H, W) or (H, W), grey.
+            frames: 0-based indices, in the order wanted; None = all.
+            allowed_groups: groups that can be there, instead of those given when the predictor was built; None = all.
+            progress: called with (frames done, frames in all) after every batch.
+
+        Returns:
+            One :class:`Keypoints` per frame, with the scores of all points.
+
+        Raises:
+            ValueError: the source cannot be read, a frame is not in it, or a group is unknown.
+        """
+        found = self.stream(source, frames=frames, allowed_groups=allowed_groups, progress=progress)
+        return [p.keypoints for p in found]
+
+    def predict_label(
+        self,
+        source: str | os.PathLike[str] | Cine,
+        *,
+        frames: Sequence[int] | None = None,
+        allowed_groups: Sequence[str] | None = _AS_BUILT,
+        progress: Progress | None = None,
+    ) -> CineLabel:
+        """The same as a label, ready for :func:`monai_tavr.formats.label_json.write_label_json`, signed by the model."""
+        cine = source if isinstance(source, Cine) else _open(source)
+        chosen = None if frames is None else sorted(set(frames))
+        found = self.predict(cine, frames=chosen, allowed_groups=allowed_groups, progress=progress)
+        return self.label(cine, found)
+
+    def label(self, cine: Cine, keypoints: Sequence[Keypoints]) -> CineLabel:
+        """Predictions of a cine as a label signed by the model. The same input and model give the same file: no time is noted."""
+        signature = PointEdit(source="model", author=self.author)
+        edits = {(k.frame, name): signature for k in keypoints for name in self.schema.names}
+        return CineLabel(image=cine.info.image_info, frames=tuple(keypoints), edits=edits)
+
+    def stream(
+        self,
+        source: Source,
+        *,
+        frames: Sequence[int] | None = None,
+        allowed_groups: Sequence[str] | None = _AS_BUILT,
+        progress: Progress | None = None,
+    ) -> Iterator[FramePrediction]:
+        """As :meth:`predict`, frame after frame as they come, with spread and group probabilities."""
+        rules = self.postprocess
+        if allowed_groups is not _AS_BUILT:
+            rules = rules.with_groups(check_groups(self.schema, allowed_groups))
+        read, number, spacing = _reader(source)
+        chosen = range(number) if frames is None else [int(f) for f in frames]
+        for f in chosen:
+            if not 0 <= f < number:
+                raise ValueError(f"there is no frame {f}: the source has frames 0 to {number - 1}")
+        return self._stream(read, chosen, spacing, rules, progress)
+
+    def _stream(
+        self,
+        read: Callable[[Sequence[int]], np.ndarray],
+        chosen: Sequence[int],
+        spacing: tuple[float, float] | None,
+        rules: KeypointPostprocess,
+        progress: Progress | None,
+    ) -> Iterator[FramePrediction]:
+        batches = [chosen[i : i + self.batch_size] for i in range(0, len(chosen), self.batch_size)]
+        done = 0
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode") as decoder:
+            ahead = decoder.submit(read, batches[0]) if batches else None
+            for n, indices in enumerate(batches):
+                pixels = ahead.result()  # type: ignore[union-attr]
+                ahead = decoder.submit(read, batches[n + 1]) if n + 1 < len(batches) else None
+                yield from self._predict_batch(pixels, indices, spacing, rules)
+                done += len(indices)
+                if progress is not None:
+                    progress(done, len(chosen))
+
+    def _predict_batch(
+        self, pixels: np.ndarray, indices: Sequence[int], spacing: tuple[float, float] | None, rules: KeypointPostprocess
+    ) -> list[FramePrediction]:
+        with torch.inference_mode():
+            inputs, fit = prepare_frames(pixels, image_size=self.image_size, device=self.device)
+            with self._autocast():
+                output = self.network(inputs.contiguous(memory_format=torch.channels_last))
+            decoded = [t.cpu().numpy() for t in self._codec.decode(output.float())]
+        xy, probability, group_probability, spread = decoded
+        located = fit.to_native(xy).astype(np.float32)
+        native_spread = (spread * np.sqrt(np.prod(fit.scale))).astype(np.float32)
+        shape = (int(pixels.shape[1]), int(pixels.shape[2]))
+        return [
+            FramePrediction(
+                rules(located[b], probability[b], group_probability[b], frame=index, spacing=spacing, image_shape=shape),
+                located[b],
+                native_spread[b],
+                group_probability[b],
+            )
+            for b, index in enumerate(indices)
+        ]
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+
+def _open(path: str | os.PathLike[str]) -> Cine:
+    from monai_tavr.dicom import open_cine  # pydicom is not needed for arrays
+
+    return open_cine(path)
+
+
+def _reader(source: Source) -> tuple[Callable[[Sequence[int]], np.ndarray], int, tuple[float, float] | None]:
+    """(frame indices -> (F, H, W)), number of frames, spacing."""
+    if isinstance(source, np.ndarray):
+        stack = source[None] if source.ndim == 2 else source
+        if stack.ndim != 3 or 0 in stack.shape:
+            raise ValueError(f"frames must be an array (F, H, W) or (H, W) and not empty, got shape {source.shape}")
+        return (lambda indices: stack[list(indices)].astype(np.float32)), len(stack), None
+    cine = source if isinstance(source, Cine) else _open(source)
+    return cine.frames, len(cine), cine.info.spacing
