@@ -39,10 +39,10 @@ def echo_probe(anatomy: Anatomy, rng: np.random.Generator) -> list[Tube]:
 
 
 def sternal_wires(anatomy: Anatomy, rng: np.random.Generator) -> list[Tube]:
-    """Twisted wire loops down the breastbone after an earlier operation."""
+    """Twisted wire loops down the breastbone after an earlier operation, as many as ``anatomy`` says."""
     tubes = []
-    count, pitch, top = int(rng.integers(4, 8)), rng.uniform(20, 30), rng.uniform(30, 75)
-    for i in range(count):
+    pitch, top = rng.uniform(20, 30), rng.uniform(30, 75)
+    for i in range(anatomy.sternal_wires):
         centre = np.array([rng.normal(0, 4) + 0.3 * anatomy.spine_x, -85.0, top - pitch * i])
         q = np.linspace(0.1, 2 * np.pi * rng.uniform(0.9, 1.0), 28)
         width, height = rng.uniform(4, 9), rng.uniform(7, 12)
@@ -141,7 +141,6 @@ def implanted_device(anatomy: Anatomy, rng: np.random.Generator) -> list[Tube]:
 _MAKERS: Mapping[str, Callable[[Anatomy, np.random.Generator], list[Tube]]] = MappingProxyType(
     {
         "echo_probe": echo_probe,
-        "sternal_wires": sternal_wires,
         "skin_leads": skin_leads,
         "second_wire": second_wire,
         "foreign_catheter": foreign_catheter,
@@ -154,7 +153,6 @@ _MAKERS: Mapping[str, Callable[[Anatomy, np.random.Generator], list[Tube]]] = Ma
 PROBABILITIES: Mapping[str, float] = MappingProxyType(
     {
         "echo_probe": 0.18,
-        "sternal_wires": 0.14,
         "skin_leads": 0.45,
         "second_wire": 0.2,
         "foreign_catheter": 0.2,
@@ -163,7 +161,7 @@ PROBABILITIES: Mapping[str, float] = MappingProxyType(
         "implanted_device": 0.1,
     }
 )
-"""Kind -> probability that a patient has it."""
+"""Kind -> probability that a patient has it. Sternal wires belong to the anatomy."""
 
 
 def sample_distractors(
@@ -177,7 +175,7 @@ def sample_distractors(
     unknown = sorted(set(probabilities) - set(_MAKERS))
     if unknown:
         raise ValueError(f"unknown distractor {unknown[0]!r}: known are {list(_MAKERS)}")
-    tubes: list[Tube] = []
+    tubes = sternal_wires(anatomy, rng)
     for kind, child in zip(_MAKERS, rng.spawn(len(_MAKERS)), strict=True):
         if child.uniform() < probabilities.get(kind, 0.0):
             tubes += _MAKERS[kind](anatomy, child)

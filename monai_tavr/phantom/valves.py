@@ -1,8 +1,9 @@
 """Valve frames: the metal mesh that is folded in the capsule and opens in the annulus, and its two keypoints.
 
 A frame is a surface of revolution around a curved axis, radius = profile(f) * opening(f) with f = 0 at the inflow edge and 1 at the
-outflow edge; struts are curves (f, angle) on it. Three makes: ``evolut`` (hourglass of diamonds, opens from the inflow),
-``acurate`` (crowns and three stabilisation arches, opens from the outflow), ``sapien`` (short cylinder of cells, balloon).
+outflow edge; struts are curves (f, angle) on it. Four makes: ``evolut`` (hourglass of diamonds, opens from the inflow),
+``acurate`` (crowns and three stabilisation arches, opens from the outflow), ``sapien`` (short cylinder of cells, balloon), ``braided``
+(wires wound both ways, opens from the inflow).
 FE1 and FE2 are the inflow crowns that stick out farthest across the frame's axis on the image.
 """
 
@@ -18,7 +19,14 @@ from monai_tavr.phantom.curves import Curve, Tube
 
 __all__ = ["MAKES", "ValveFrame", "frame_axis", "frame_tubes", "inflow_crowns", "opening_profile", "sample_valve"]
 
-MAKES = ("evolut", "acurate", "sapien")
+MAKES = ("evolut", "acurate", "sapien", "braided")
+# make -> ranges of the length in mm and of the waist's and outflow's radius relative to the annulus
+_RANGES = {
+    "evolut": ((43.0, 53.0), (0.78, 0.95), (1.15, 1.5)),
+    "acurate": ((42.0, 54.0), (0.85, 1.0), (1.1, 1.5)),
+    "sapien": ((17.0, 25.0), (0.95, 1.0), (0.98, 1.08)),
+    "braided": ((22.0, 34.0), (0.92, 1.0), (0.95, 1.15)),
+}
 _KNOTS = 12  # of the axis
 _FRONT_WIDTH = 0.06  # of the frame's length, over which it goes from folded to open
 
@@ -66,17 +74,15 @@ def sample_valve(anatomy: Anatomy, rng: np.random.Generator, *, make: str, folde
         raise ValueError(f"no valve of make {make!r}: give one of {list(MAKES)}")
     uniform = rng.uniform
     radius = anatomy.annulus_radius
-    low, high = {"evolut": (43, 53), "acurate": (42, 54), "sapien": (17, 25)}[make]
-    outflow = {"evolut": uniform(1.15, 1.5), "acurate": uniform(1.1, 1.5), "sapien": uniform(0.98, 1.08)}[make]
-    waist = {"evolut": uniform(0.78, 0.95), "acurate": uniform(0.85, 1.0), "sapien": uniform(0.95, 1.0)}[make]
+    length, waist, outflow = _RANGES[make]
     return ValveFrame(
         make=make,
-        length=uniform(low, high),
-        cells=int({"evolut": rng.integers(11, 16), "acurate": rng.integers(9, 13), "sapien": rng.integers(9, 13)}[make]),
-        rows=int({"evolut": rng.integers(6, 9), "acurate": 4, "sapien": rng.integers(3, 5)}[make]),
+        length=uniform(*length),
+        cells=int(rng.integers(11, 16) if make == "evolut" else rng.integers(9, 13)),
+        rows=int(rng.integers(6, 9) if make == "evolut" else rng.integers(3, 5)),
         inflow_radius=radius * uniform(0.98, 1.14),
-        waist_radius=radius * waist,
-        outflow_radius=radius * outflow,
+        waist_radius=radius * uniform(*waist),
+        outflow_radius=radius * uniform(*outflow),
         oval=uniform(0.93, 1.07),
         rotation=uniform(0, 2 * np.pi),
         strut_radius=uniform(0.19, 0.25),
@@ -93,7 +99,7 @@ def opening_profile(frame: ValveFrame, opening: float, f: np.ndarray | float) ->
     if frame.make == "sapien":
         return np.clip(opening * (1 + 0.3 * (1 - opening) * (2 * f - 1) ** 2), 0, 1)
     front = opening * 1.5 - 0.25
-    behind = f if frame.make == "evolut" else 1 - f
+    behind = 1 - f if frame.make == "acurate" else f
     return np.asarray(1 / (1 + np.exp(np.clip((behind - front) / _FRONT_WIDTH, -40, 40))))
 
 
@@ -147,7 +153,7 @@ class _Surface:
 
 def _profile(frame: ValveFrame) -> tuple[list[float], list[float]]:
     inflow, waist, outflow = frame.inflow_radius, frame.waist_radius, frame.outflow_radius
-    if frame.make == "sapien":
+    if frame.make in ("sapien", "braided"):
         return [0.0, 0.5, 1.0], [inflow, waist, outflow]
     if frame.make == "evolut":
         return [0.0, 0.12, 0.40, 0.62, 1.0], [inflow, inflow * 0.97, waist, waist * 1.12, outflow]
@@ -205,10 +211,21 @@ def _evolut(surface: _Surface) -> list[np.ndarray]:
     return paths
 
 
+def _braided(surface: _Surface) -> list[np.ndarray]:
+    """Wires that wind both ways, and three posts."""
+    frame, f = surface.frame, np.linspace(0, 1, 24)
+    paths = []
+    for j in range(frame.cells):
+        start = frame.rotation + 2 * np.pi / frame.cells * j
+        paths += [surface.at(f, start + side * 2.2 * f) for side in (-1, 1)]
+    paths += [surface.at(np.linspace(0.35, 0.6, 4), np.full(4, frame.rotation + 2 * np.pi / 3 * j)) for j in range(3)]
+    return paths
+
+
 def frame_tubes(frame: ValveFrame, axis: Curve, *, opening: float) -> list[Tube]:
     """The struts as drawn; ``axis`` from :func:`frame_axis`."""
-    paths = {"evolut": _evolut, "acurate": _acurate, "sapien": _sapien}[frame.make](_Surface(frame, axis, opening))
-    return [Tube(path, frame.strut_radius, frame.strut_mu) for path in paths]
+    draw = {"evolut": _evolut, "acurate": _acurate, "sapien": _sapien, "braided": _braided}[frame.make]
+    return [Tube(path, frame.strut_radius, frame.strut_mu) for path in draw(_Surface(frame, axis, opening))]
 
 
 def inflow_crowns(frame: ValveFrame, axis: Curve, *, opening: float) -> np.ndarray:

@@ -1,0 +1,130 @@
+"""A cine: frames, keypoints and header, rendered from a plan.
+
+What a frame shows is the sum of three layers of attenuation: the chest (drawn once per cine), the contrast with the root, and the
+devices. Keypoints come from the same geometry, and from the rendered layers where the rule asks what can be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from monai_tavr.keypoints import Keypoints
+from monai_tavr.phantom.anatomy import Anatomy
+from monai_tavr.phantom.background import Background, render_layers
+from monai_tavr.phantom.camera import Camera
+from monai_tavr.phantom.contrast import render_contrast
+from monai_tavr.phantom.curves import draw_tubes
+from monai_tavr.phantom.detector import expose
+from monai_tavr.phantom.devices import PlacedDevices, place_devices
+from monai_tavr.phantom.landmarks import CONTRAST_RISE, COVER, contrast_rise, keypoints_of_frame, root_ends
+from monai_tavr.phantom.procedure import CinePlan
+from monai_tavr.phantom.seeding import child_seed
+
+__all__ = ["FrameLayers", "RenderedCine", "frame_layers", "render_cine"]
+
+
+@dataclass(frozen=True, eq=False)
+class FrameLayers:
+    """The layers of one frame and its keypoints.
+
+    Attributes:
+        camera: the view of this frame.
+        contrast: (H, W) attenuation of contrast and calcium.
+        devices: (H, W) attenuation of the devices.
+        keypoints: visible points in pixels.
+        rise: how much contrast darkens the inside of the root's outline.
+    """
+
+    camera: Camera
+    contrast: np.ndarray
+    devices: np.ndarray
+    keypoints: Keypoints
+    rise: float
+
+
+@dataclass(frozen=True, eq=False)
+class RenderedCine:
+    """Frames (F, H, W) uint8 or uint16 and the keypoints of each."""
+
+    frames: np.ndarray
+    keypoints: tuple[Keypoints, ...]
+
+
+def frame_layers(anatomy: Anatomy, plan: CinePlan) -> Iterator[FrameLayers]:
+    """Contrast, devices and keypoints of every frame of a plan, without the chest and without noise."""
+    contrast_seed = child_seed(plan.render_seed, 0)
+    for i in range(len(plan.states)):
+        camera = _panned(plan.camera, plan.pan[i])
+        # streaks of contrast stay where they are from frame to frame: the same numbers again
+        rng = np.random.default_rng(contrast_seed)
+        contrast = render_contrast(anatomy, camera, plan.contrast[i], rng, motion_offset=plan.motion.root[i])
+        placed = place_devices(anatomy, plan.equipment, plan.states[i]).moved(partial(plan.motion.displacement, i))
+        devices, tip = _draw_devices(camera, placed)
+        ends = root_ends(anatomy, camera, motion_offset=plan.motion.root[i])
+        rise = contrast_rise(contrast, camera, ends)
+        keypoints = keypoints_of_frame(
+            camera,
+            root=ends if rise >= CONTRAST_RISE else None,
+            catheter=placed.catheter,
+            crowns=placed.crowns,
+            pigtail_tip=tip,
+            frame=i,
+        )
+        yield FrameLayers(camera, contrast, devices, keypoints, rise)
+
+
+def _panned(camera: Camera, pan: np.ndarray) -> Camera:
+    """The view after the table has moved the picture by ``pan`` (2,) pixels right and down."""
+    if not pan.any():
+        return camera
+    shift = (-float(pan[0]) * camera.right + float(pan[1]) * camera.up) * camera.pixel_mm
+    return replace(camera, centre=np.asarray(camera.centre) + shift)
+
+
+def _draw_devices(camera: Camera, placed: PlacedDevices) -> tuple[np.ndarray, np.ndarray | None]:
+    """(H, W) attenuation, and the pigtail's tip unless other devices hide it."""
+    layer = np.zeros((camera.size, camera.size))
+    draw_tubes(layer, camera, placed.tubes)
+    tip = placed.pigtail_tip
+    if tip is not None:
+        x, y = camera.project(tip)[0]
+        reach = max(1, round(1.5 / camera.pixel_mm))
+        row, column = round(float(y)), round(float(x))
+        patch = layer[max(0, row - reach) : max(0, row + reach + 1), max(0, column - reach) : max(0, column + reach + 1)]
+        if patch.size and float(patch.mean()) > COVER:
+            tip = None
+    draw_tubes(layer, camera, placed.pigtail)
+    return layer, tip
+
+
+def render_cine(anatomy: Anatomy, plan: CinePlan, *, bits: int = 8) -> RenderedCine:
+    """Render a plan.
+
+    Args:
+        anatomy: the patient.
+        plan: everything decided about the cine.
+        bits: 8 or 12.
+    """
+    margin = int(np.abs(plan.pan).max())
+    chest = _chest(anatomy, plan.camera, margin, np.random.default_rng(child_seed(plan.render_seed, 1)))
+    frames, keypoints = [], []
+    noise = np.random.default_rng(child_seed(plan.render_seed, 2))
+    for i, layers in enumerate(frame_layers(anatomy, plan)):
+        breath = float(plan.motion.breath[i]) / plan.camera.pixel_mm
+        whole = chest.compose(breath_px=breath, beat=float(plan.motion.beat[i]))
+        left, top = margin - plan.pan[i]
+        size = plan.camera.size
+        background = whole[top : top + size, left : left + size]
+        frames.append(expose(background + layers.contrast + layers.devices, plan.detector, noise, bits=bits))
+        keypoints.append(layers.keypoints)
+    return RenderedCine(np.stack(frames), tuple(keypoints))
+
+
+def _chest(anatomy: Anatomy, camera: Camera, margin: int, rng: np.random.Generator) -> Background:
+    """The chest, wider than the frame by ``margin`` pixels on each side, so that the table can move."""
+    size = camera.size + 2 * margin
+    return render_layers(anatomy, replace(camera, size=size, field_mm=camera.field_mm * size / camera.size), rng)

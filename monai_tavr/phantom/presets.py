@@ -1,0 +1,108 @@
+"""Kinds of data sets: how many patients, which procedures, which equipment, which X-ray machine.
+
+``tavr81`` mirrors the paper's data (81 patients, about 2854 frames); ``shift`` is what the training never saw: another dose, blur and
+display curve, other valve types, steeper angles, more distractors; ``demo`` is six studies to look at; ``tiny`` is for tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from monai_tavr.phantom.detector import DetectorRanges
+from monai_tavr.phantom.distractors import PROBABILITIES
+
+__all__ = ["PHASES", "PRESETS", "Preset", "preset_named"]
+
+PHASES = ("survey", "positioning", "deployment", "follow-up")
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How the patients of a data set are drawn.
+
+    Attributes:
+        name: of the preset; part of every seed.
+        description: one line for the datalist.
+        patients: how many, unless asked for another number.
+        size: rows and columns, unless asked for another size.
+        frames: (fewest, most) frames of a cine.
+        phases: of a patient's cines; with ``skip_probability`` one of them is left out.
+        one_cine_each: patient i has one cine, of phase ``phases[i % len(phases)]``.
+        test_only: all patients belong to the test part.
+        makes: valve make -> weight.
+        primary, secondary: (low, high) degrees of the C-arm.
+        field_mm: (low, high) width of the field of view at the heart.
+        detector: ranges of the X-ray machine.
+        distractors: kind -> probability per patient.
+    """
+
+    name: str
+    description: str
+    patients: int
+    size: int = 512
+    frames: tuple[int, int] = (8, 12)
+    phases: tuple[str, ...] = PHASES
+    skip_probability: float = 0.48
+    one_cine_each: bool = False
+    test_only: bool = False
+    makes: Mapping[str, float] = field(default_factory=lambda: {"evolut": 0.4, "acurate": 0.35, "sapien": 0.25})
+    primary: Range = (-26.0, 26.0)
+    secondary: Range = (-22.0, 20.0)
+    field_mm: Range = (145.0, 205.0)
+    detector: DetectorRanges = field(default_factory=DetectorRanges)
+    distractors: Mapping[str, float] = field(default_factory=lambda: PROBABILITIES)
+
+
+_SHIFTED_DETECTOR = DetectorRanges(
+    photons=(3000.0, 9000.0),
+    veil=(0.3, 0.42),
+    blur=(0.9, 1.35),
+    compression=(0.5, 0.7),
+    sharpening=(0.4, 1.0),
+    spread=(70.0, 96.0),
+    brightness=(112.0, 128.0),
+    gamma=(0.8, 1.25),
+    side_glow=(0.0, 60.0),
+)
+
+PRESETS: Mapping[str, Preset] = MappingProxyType(
+    {
+        p.name: p
+        for p in (
+            Preset("tavr81", "81 synthetic TAVR patients over the phases of the procedure", 81),
+            Preset(
+                "shift",
+                "Synthetic TAVR patients from another X-ray machine, with other valves, angles and distractors",
+                16,
+                test_only=True,
+                makes={"braided": 0.45, "sapien": 0.35, "evolut": 0.1, "acurate": 0.1},
+                primary=(-38.0, 38.0),
+                secondary=(-30.0, 30.0),
+                field_mm=(125.0, 230.0),
+                detector=_SHIFTED_DETECTOR,
+                distractors={kind: min(0.9, 2.2 * p) for kind, p in PROBABILITIES.items()},
+            ),
+            Preset(
+                "demo",
+                "Six synthetic TAVR studies of different phases, to look at",
+                6,
+                frames=(22, 30),
+                phases=("survey", "positioning", "deployment", "follow-up", "deployment", "positioning"),
+                one_cine_each=True,
+                test_only=True,
+            ),
+            Preset("tiny", "A few small synthetic TAVR cines for tests", 4, size=128, frames=(3, 3), phases=("survey", "deployment"), skip_probability=0.0),
+        )
+    }
+)
+"""Name -> preset."""
+
+
+def preset_named(name: str) -> Preset:
+    """The preset of that name. Raises ValueError for an unknown one."""
+    if name not in PRESETS:
+        raise ValueError(f"no preset {name!r}: give one of {list(PRESETS)}")
+    return PRESETS[name]

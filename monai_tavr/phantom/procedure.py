@@ -1,0 +1,264 @@
+"""The procedure: who is treated with what, which cines are taken in which phase, and what happens during each of them.
+
+All chance is drawn here, before anything is rendered: a :class:`CinePlan` says for every frame where the devices are, how much
+contrast there is, how the heart beats and where the table stands. A phase makes some combinations likely and none certain: a
+catheter without contrast, contrast without a catheter, an old valve in a survey, a frame without anything. Implant depths and
+catheter positions range far beyond what surgeons aim at, so that no network can guess them from the anatomy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from monai_tavr.phantom.anatomy import Anatomy, sample_anatomy
+from monai_tavr.phantom.camera import Camera
+from monai_tavr.phantom.contrast import ContrastState
+from monai_tavr.phantom.curves import Tube
+from monai_tavr.phantom.delivery import DeliverySystem, sample_delivery
+from monai_tavr.phantom.detector import DetectorSettings, sample_detector
+from monai_tavr.phantom.devices import DeviceState, Equipment
+from monai_tavr.phantom.distractors import sample_distractors
+from monai_tavr.phantom.motion import Motion, sample_motion
+from monai_tavr.phantom.presets import Preset
+from monai_tavr.phantom.seeding import child_seed, root_seed
+from monai_tavr.phantom.valves import ValveFrame, opening_profile, sample_valve
+from monai_tavr.phantom.wires import guide_wire, pacing_lead, pigtail
+
+__all__ = ["CinePlan", "Patient", "plan_cine", "sample_patient"]
+
+_SYSTEM_OF_MAKE = {"evolut": "retract", "acurate": "split", "sapien": "balloon", "braided": "retract"}
+_UNDECIDED = (0.3, 0.68)  # opening of the inflow edge that a person would argue about: passed over quickly
+
+
+@dataclass(frozen=True)
+class _Chances:
+    """Probabilities of a phase: contrast, a delivery system, a wire, a pigtail, a pacing lead, nothing but the chest."""
+
+    contrast: float
+    system: float
+    wire: float
+    pigtail: float
+
+
+_CHANCES = {
+    "survey": _Chances(contrast=0.88, system=0.12, wire=0.6, pigtail=0.95),
+    "positioning": _Chances(contrast=0.5, system=0.93, wire=1.0, pigtail=0.85),
+    "deployment": _Chances(contrast=0.45, system=0.94, wire=1.0, pigtail=0.9),
+    "follow-up": _Chances(contrast=0.62, system=0.3, wire=0.6, pigtail=0.92),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """One patient, what he is treated with, and the cines that are taken.
+
+    Attributes:
+        index: 0-based number in the data set.
+        anatomy: the body.
+        system, valve: the make chosen for him.
+        lead: the pacing lead.
+        distractors: what else lies in the picture.
+        cines: (phase, frames, seed) per cine.
+    """
+
+    index: int
+    anatomy: Anatomy
+    system: DeliverySystem
+    valve: ValveFrame
+    lead: tuple[Tube, ...]
+    distractors: tuple[Tube, ...]
+    cines: tuple[tuple[str, int, np.random.SeedSequence], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class CinePlan:
+    """Everything that is decided about a cine of F frames before it is rendered.
+
+    Attributes:
+        phase: of the procedure.
+        camera: the view at the first frame.
+        equipment: the devices.
+        states: F states of them.
+        contrast: F states of the contrast.
+        motion: heart and breath, F frames.
+        pan: (F, 2) int, pixels by which the table has shifted the picture right and down.
+        detector: the X-ray machine's settings.
+        frame_time_ms: from one frame to the next.
+        render_seed: of textures and noise.
+    """
+
+    phase: str
+    camera: Camera
+    equipment: Equipment
+    states: tuple[DeviceState, ...]
+    contrast: tuple[ContrastState, ...]
+    motion: Motion
+    pan: np.ndarray
+    detector: DetectorSettings
+    frame_time_ms: float
+    render_seed: np.random.SeedSequence
+
+
+def sample_patient(preset: Preset, *, seed: int, index: int) -> Patient:
+    """Patient ``index`` of a data set; depends on nothing but the preset, the seed and the index."""
+    root = root_seed(preset.name, seed, index)
+    body, kit, procedure, *cine_seeds = (child_seed(root, k) for k in range(3 + len(preset.phases)))
+    anatomy = sample_anatomy(body)
+    rng = np.random.default_rng(kit)
+    makes = list(preset.makes)
+    weights = np.array([preset.makes[m] for m in makes])
+    make = makes[int(rng.choice(len(makes), p=weights / weights.sum()))]
+    kind = _SYSTEM_OF_MAKE[make]
+    system = sample_delivery(rng, kind=kind)
+    valve = sample_valve(anatomy, rng, make=make, folded_radius=0.8 * system.radius)
+    if kind != "balloon":  # the folded frame fits into its capsule
+        valve = replace(valve, length=min(valve.length, system.length / 1.08))
+    lead = tuple(pacing_lead(anatomy, rng)) if rng.uniform() < 0.85 else ()
+    distractors = tuple(sample_distractors(anatomy, rng, probabilities=preset.distractors))
+    cines = _sample_cines(preset, np.random.default_rng(procedure), index, cine_seeds)
+    return Patient(index, anatomy, system, valve, lead, distractors, cines)
+
+
+def _sample_cines(
+    preset: Preset, rng: np.random.Generator, index: int, seeds: list[np.random.SeedSequence]
+) -> tuple[tuple[str, int, np.random.SeedSequence], ...]:
+    frames = rng.integers(preset.frames[0], preset.frames[1] + 1, len(preset.phases))
+    cines = [(phase, int(n), s) for phase, n, s in zip(preset.phases, frames, seeds, strict=True)]
+    if preset.one_cine_each:
+        return (cines[index % len(cines)],)
+    if rng.uniform() < preset.skip_probability:
+        cines.pop(int(rng.integers(len(cines))))
+    return tuple(cines)
+
+
+def plan_cine(patient: Patient, cine: int, *, preset: Preset, size: int) -> CinePlan:
+    """Decide everything about one cine of ``patient`` at ``size`` rows and columns."""
+    phase, frames, seed = patient.cines[cine]
+    rng = np.random.default_rng(child_seed(seed, 0))
+    camera = _sample_camera(patient.anatomy, preset, rng, size)
+    equipment, states = _sample_devices(patient, preset, phase, frames, rng)
+    frame_time = float(rng.choice([66.667, 66.667, 100.0, 133.333]))
+    contrast = _sample_contrast(frames, rng, present=rng.uniform() < _CHANCES[phase].contrast, obstructed=equipment.loaded)
+    paced = phase == "deployment" and rng.uniform() < (0.75 if patient.system.kind == "balloon" else 0.3)
+    motion = sample_motion(patient.anatomy, rng, frames=frames, frame_time_ms=frame_time, paced=paced)
+    return CinePlan(
+        phase=phase,
+        camera=camera,
+        equipment=equipment,
+        states=states,
+        contrast=contrast,
+        motion=motion,
+        pan=_sample_pan(frames, rng, size),
+        detector=sample_detector(rng, preset.detector),
+        frame_time_ms=frame_time,
+        render_seed=child_seed(seed, 1),
+    )
+
+
+def _sample_camera(anatomy: Anatomy, preset: Preset, rng: np.random.Generator, size: int) -> Camera:
+    centre = anatomy.axis * 8 + np.array([rng.uniform(-10, 30), 0.0, rng.uniform(-32, 14)])
+    return Camera(
+        primary_deg=round(rng.uniform(*preset.primary), 1),
+        secondary_deg=round(rng.uniform(*preset.secondary), 1),
+        size=size,
+        field_mm=rng.uniform(*preset.field_mm),
+        centre=centre,
+        source_object_mm=rng.uniform(720, 780),
+        source_detector_mm=rng.uniform(1030, 1170),
+    )
+
+
+def _sample_pan(frames: int, rng: np.random.Generator, size: int) -> np.ndarray:
+    """(F, 2) int pixels: in one cine of eight the table glides while the picture is taken."""
+    if rng.uniform() >= 0.125:
+        return np.zeros((frames, 2), dtype=int)
+    reach = rng.uniform(-0.045, 0.045, 2) * size
+    ramp = np.clip((np.arange(frames) - rng.uniform(0, frames / 2)) / max(1.0, frames / 3), 0, 1)
+    return np.rint(ramp[:, None] * reach).astype(int)
+
+
+def _sample_devices(
+    patient: Patient, preset: Preset, phase: str, frames: int, rng: np.random.Generator
+) -> tuple[Equipment, tuple[DeviceState, ...]]:
+    anatomy, chances = patient.anatomy, _CHANCES[phase]
+    has_system = rng.uniform() < chances.system
+    implanted = phase == "follow-up" and rng.uniform() < 0.9
+    loaded = has_system and not implanted
+    deploying = phase == "deployment" and loaded
+    if phase == "deployment" and not has_system:
+        implanted = True
+    opening = _sample_opening(patient.valve, frames, rng) if deploying else np.zeros(frames)
+    previous = None
+    if not implanted and not deploying and rng.uniform() < 0.07:  # an earlier valve is to get a new one inside
+        make = str(rng.choice(list(preset.makes)))
+        previous = (sample_valve(anatomy, rng, make=make, folded_radius=2.5), rng.uniform(-8, 12))
+    shown = implanted or previous is not None or bool((opening > 0).any())
+    with_pigtail = rng.uniform() < (max(chances.pigtail, 0.93) if shown else chances.pigtail)
+    wire = guide_wire(anatomy, rng) if has_system or rng.uniform() < chances.wire else None
+    equipment = Equipment(
+        wire=wire,
+        pigtail=pigtail(anatomy, rng, lift=rng.uniform(5, 22) if rng.uniform() < 0.2 else 0.0) if with_pigtail else None,
+        system=patient.system if has_system else None,
+        loaded=loaded,
+        valve=patient.valve if loaded or implanted else None,
+        previous=previous,
+        passive=patient.lead + patient.distractors,
+    )
+    distal = _sample_distal(patient, phase, frames, rng, implanted=implanted)
+    depth = rng.uniform(-12, 15)
+    return equipment, tuple(DeviceState(float(d), depth, float(o)) for d, o in zip(distal, opening, strict=True))
+
+
+def _sample_distal(patient: Patient, phase: str, frames: int, rng: np.random.Generator, *, implanted: bool) -> np.ndarray:
+    """(F,) mm of the distal marker beyond the annulus: at the valve, on its way there, or pulled back."""
+    if implanted:
+        start = rng.uniform(-85, 12)
+    elif phase == "deployment":
+        start = rng.uniform(-10, 17)
+        if patient.system.kind == "balloon":  # the frame sits in the middle of the balloon
+            start += 0.5 * (patient.system.length - patient.valve.length)
+    else:
+        start = rng.uniform(-14, 24) if rng.uniform() < 0.68 else rng.uniform(-85, -14)
+    speed = rng.normal(0, 0.7) if rng.uniform() < 0.5 and phase != "deployment" else 0.0
+    return np.asarray(start + speed * np.arange(frames))
+
+
+def _sample_opening(valve: ValveFrame, frames: int, rng: np.random.Generator) -> np.ndarray:
+    """(F,) progress of the deployment, never decreasing, jumping over states that people would argue about."""
+    start = rng.uniform(-0.3, 0.9)
+    progress = np.clip(start + rng.uniform(0, 0.9) * np.linspace(0, 1, frames) ** rng.uniform(0.6, 1.6), 0, 1)
+    fine = np.linspace(0, 1, 201)
+    inflow = np.array([float(opening_profile(valve, o, 0.0)) for o in fine])
+    low, high = fine[inflow <= _UNDECIDED[0]].max(), fine[inflow >= _UNDECIDED[1]].min()
+    middle = (low + high) / 2
+    return np.where((progress > low) & (progress < high), np.where(progress < middle, low, high), progress)
+
+
+def _sample_contrast(frames: int, rng: np.random.Generator, *, present: bool, obstructed: bool) -> tuple[ContrastState, ...]:
+    """F states: an injection that arrives, fills the root and washes out, or a trace that marks no outline."""
+    t = np.arange(frames, dtype=float)
+    arrival = rng.uniform(-10, 0.45 * frames) if rng.uniform() < 0.75 else -50.0
+    end = arrival + rng.uniform(8, 26) if arrival > -50 else 1e3
+    rise = 1 / (1 + np.exp(-(t - arrival) / 0.5))
+    wash = 1 / (1 + np.exp((t - end) / 0.7))
+    peak = rng.uniform(0.6, 1.25)
+    trace = rng.uniform(0, 0.05)
+    filling = np.maximum(peak * rise * wash, trace) if present else np.full(frames, trace * (rng.uniform() < 0.5))
+    since = np.clip(t - arrival, 0, 12) if arrival > -50 else np.full(frames, 12.0)
+    fade = rng.uniform(18, 45) + rng.uniform(1, 5) * since
+    base = ContrastState(
+        fade_width=rng.uniform(0.06, 0.22),
+        lv_filling=rng.uniform(0.15, 1.0) if rng.uniform() < 0.6 else 0.0,
+        coronary_filling=rng.uniform(0.5, 1.6) if rng.uniform() < 0.85 else 0.0,
+        sinus_pooling=(rng.uniform(0, 0.8), rng.uniform(0, 0.8), rng.uniform(0, 0.8)),
+        valve_closed=rng.uniform(0.3, 0.8) if obstructed else 1.0,
+        mixing=rng.uniform(0.1, 1.0),
+        saturation_mm=rng.uniform(18, 34),
+    )
+    delay = rng.uniform(0.15, 0.35)
+    return tuple(
+        replace(base, filling=float(f), fade_mm=float(h), coronary_reach=float(np.clip(s * delay, 0, 1)))
+        for f, h, s in zip(filling, fade, since, strict=True)
+    )
