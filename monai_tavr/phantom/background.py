@@ -1,6 +1,6 @@
 """The chest without devices and contrast: heart, great vessels, lungs, diaphragm, stomach gas, spine and ribs.
 
-Drawn once per cine at half size in two layers: soft tissue, which breathes and beats, and bone, which does not. Soft organs are a
+Drawn once per cine in two layers: soft tissue at half size, which breathes and beats, and bone and fine lines, which do not. Soft organs are a
 saturating union of ellipsoids whose outline is displaced by smooth noise and blurred in parts: real borders are uneven and
 incomplete.
 """
@@ -28,8 +28,8 @@ class Background:
 
     Attributes:
         soft: (h, w) attenuation of what breathes and beats.
-        bone: (h, w) attenuation of what stays.
-        size: size of the frames; h = w = size // 2.
+        bone: (H, W) attenuation of what stays.
+        size: size H = W of the frames; h = w = size // 2.
         heart_weight: (h, w) 0..1 how much a pixel follows the heart beat.
         breath_weight: (h, w) 0..1 how much a pixel follows the diaphragm.
         heart_xy: (x, y) of the heart's middle on the layers.
@@ -53,12 +53,12 @@ class Background:
             (H, W) float32 attenuation.
         """
         if not breath_px and not beat:
-            return resize(self.soft + self.bone, self.size)
+            return resize(self.soft, self.size) + self.bone
         rows, columns = np.indices(self.soft.shape, dtype=np.float32)
         toward_x = (columns - np.float32(self.heart_xy[0])) * self.heart_weight * np.float32(beat)
         toward_y = (rows - np.float32(self.heart_xy[1])) * self.heart_weight * np.float32(beat)
         down = self.breath_weight * np.float32(0.5 * breath_px)
-        return resize(warp(self.soft, toward_x, toward_y - down) + self.bone, self.size)
+        return resize(warp(self.soft, toward_x, toward_y - down), self.size) + self.bone
 
 
 def render_background(anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> Image:
@@ -76,12 +76,11 @@ def render_layers(anatomy: Anatomy, camera: Camera, rng: np.random.Generator) ->
     soft = warp(organs.attenuation(), shift_x, shift_y)
     soft = _partly_blurred(soft, rng, scale)
     aerated = blur(warp(np.clip(organs.lung / 80, 0, 1), shift_x, shift_y), 6 * scale)
-    soft += np.float32(0.02) * power_noise(rng, half.size, slope=1.7, low=3, high=60)
+    soft += np.float32(0.013) * power_noise(rng, half.size, slope=1.7, low=3, high=60)
     soft += np.float32(anatomy.lung_density) * lung_texture(half, aerated, rng)
     vessels = np.zeros((half.size, half.size))
     draw_lung_vessels(vessels, anatomy, half, rng)
-    draw_fine_vessels(vessels, half, rng)
-    soft += soften(vessels, scale) * (0.45 + 1.5 * aerated) * np.float32(1.5 * anatomy.lung_density)
+    soft += soften(vessels, scale) * (0.45 + 1.5 * aerated) * np.float32(1.15 * anatomy.lung_density)
 
     (heart,), _ = half.project(anatomy.heart_centre[None])
     (dome,), _ = half.project(np.array([[0.0, 5.0, float(anatomy.diaphragm_z.mean())]]))
@@ -91,7 +90,7 @@ def render_layers(anatomy: Anatomy, camera: Camera, rng: np.random.Generator) ->
     breath_weight = 1 / (1 + np.exp(-(rows - dome[1] + 0.2 * half.size) / (0.12 * half.size)))
     return Background(
         soft=soft,
-        bone=_bones(anatomy, half, rng, scale),
+        bone=_bones(anatomy, camera, rng, 2 * scale),
         size=camera.size,
         heart_weight=heart_weight.astype(np.float32),
         breath_weight=breath_weight.astype(np.float32),
@@ -155,10 +154,10 @@ class _Organs:
         behind = np.exp(-chest / np.float32(40 * rng.uniform(0.8, 1.3)))
         # A sharp border only where the heart stands still against air; noise says where.
         sharp = np.clip(0.3 + 0.7 * power_noise(rng, size, slope=1.5, low=1.5, high=8), 0, 1.3)
-        out = a.soft_density * (0.0036 * edge(chest, 45) + 0.0013 * edge(self.heart, 14) * sharp)
+        out = a.soft_density * (0.0052 * edge(chest, 45) + 0.0014 * edge(self.heart, 14) * sharp)
         out += 0.0012 * edge(self.mediastinum, 50) + 0.0008 * edge(self.aorta, 10)
         out += 0.0013 * rng.uniform(0.2, 1.2) * edge(0.8 * self.domes, 18) * behind
-        out -= 0.0055 * rng.uniform(0, 1) * edge(self.gas, 18)
+        out -= 0.0042 * rng.uniform(0, 1) * edge(self.gas, 18)
         return np.asarray(out + 0.003 * rng.uniform(0.2, 1.0) * self.spine, dtype=np.float32)
 
 
@@ -168,7 +167,10 @@ def _bones(anatomy: Anatomy, camera: Camera, rng: np.random.Generator, scale: fl
     draw_spine(density, anatomy, camera, rng)
     draw_ribs(density, anatomy, camera, rng)
     draw_streaks(density, camera, rng)
-    out = np.float32(3.9 * anatomy.bone_density) * blur(density, 0.6 * scale)
+    out = np.float32(3.8 * anatomy.bone_density) * blur(density, 0.5 * scale)
+    threads = np.zeros_like(density)
+    draw_fine_vessels(threads, camera, rng)
+    out += np.float32(1.4 * anatomy.lung_density) * threads.astype(np.float32)
     if rng.uniform() < 0.8:
         out += _paraspinal_edge(camera, rng, scale)
     return out
@@ -183,4 +185,4 @@ def _paraspinal_edge(camera: Camera, rng: np.random.Generator, scale: float) -> 
     across = 1 / (1 + np.exp(np.clip(-(columns - middle - bend) / np.float32(scale), -30, 30)))
     down = 1 / (1 + np.exp(-(rows - size * rng.uniform(0.45, 0.6)) / np.float32(14 * scale)))
     ends = np.exp(-np.clip(columns - middle - bend, 0, None) / np.float32(rng.uniform(30, 120) * scale))
-    return np.asarray(rng.uniform(0.03, 0.09) * across * down * ends, dtype=np.float32)
+    return np.asarray(rng.uniform(0.03, 0.1) * across * down * ends, dtype=np.float32)

@@ -24,16 +24,16 @@ Range = tuple[float, float]
 class DetectorRanges:
     """From which (low, high) ranges the settings of a cine are drawn; a preset with another detector gives other ones."""
 
-    photons: Range = (14000.0, 50000.0)
+    photons: Range = (22000.0, 75000.0)
     veil: Range = (0.2, 0.34)
     blur: Range = (0.62, 0.95)
-    compression: Range = (0.65, 0.9)
-    compression_sigma: Range = (56.0, 88.0)
-    sharpening: Range = (0.0, 0.6)
+    compression: Range = (0.74, 0.94)
+    compression_sigma: Range = (40.0, 66.0)
+    sharpening: Range = (0.1, 0.55)
     spread: Range = (84.0, 104.0)
     brightness: Range = (125.0, 136.0)
     gamma: Range = (1.0, 1.0)
-    side_glow: Range = (45.0, 115.0)
+    side_glow: Range = (60.0, 135.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ def sample_detector(rng: np.random.Generator, ranges: DetectorRanges | None = No
         brightness=rng.uniform(*r.brightness),
         gamma=rng.uniform(*r.gamma),
         glow=glow,
-        glow_width=rng.uniform(5, 12, 4),
+        glow_width=rng.uniform(6, 15, 4),
         edge=rng.uniform(4, 12, 4) + np.where(rng.uniform(size=4) < 0.8, 0, rng.uniform(0, 10, 4)),
         edge_softness=rng.uniform(1.6, 4, 4),
         glow_profile=np.clip(1 + 0.45 * rng.standard_normal((4, 10)), 0.1, 2.2),
@@ -150,7 +150,7 @@ def _display(signal: Image, settings: DetectorSettings, scale: float) -> Image:
     p5, p50, p95 = np.percentile(sample, [5, 50, 95])
     gain = np.clip(settings.spread / max(p95 - p5, 1e-6), 60, 300)
     grey = (picture - np.float32(p50)) * np.float32(gain)
-    grey *= np.where(grey > 0, np.float32(1.18), np.float32(0.92))
+    grey *= np.where(grey > 0, np.float32(1.0), np.float32(1.12))
     grey += np.float32(settings.brightness)
     if settings.gamma != 1:
         grey = np.float32(255) * np.clip(grey / 255, 0, None) ** np.float32(settings.gamma)
@@ -180,7 +180,7 @@ def _collimate(grey: Image, settings: DetectorSettings) -> Image:
 
 def _soft_clip(grey: Image) -> Image:
     """Shoulder and toe: grey levels near white and black are compressed, not cut."""
-    high, low = grey > 205, grey < 45
+    high, low = grey > 205, grey < 70
     grey[high] = 205 + 50 * np.tanh((grey[high] - 205) / 50)
-    grey[low] = 45 - 40 * np.tanh((45 - grey[low]) / 40)
+    grey[low] = 70 - 60 * np.tanh((70 - grey[low]) / 60)
     return grey

@@ -18,12 +18,12 @@ Array = NDArray[np.float64]
 def lung_texture(camera: Camera, aerated: Image, rng: np.random.Generator) -> Image:
     """(H, W) attenuation of the mottle of small vessels and air, strongest where `aerated` (0..1) lung is thick."""
     size = camera.size
-    mottle = power_noise(rng, size, slope=1.6, low=5, high=0.2 * size)
+    mottle = power_noise(rng, size, slope=1.5, low=9, high=0.25 * size)
     fine = power_noise(rng, size, slope=1.3, low=14, high=0.2 * size)
     # Ridges between two smooth fields look like threads; patches of them like crossing small vessels.
     threads = np.exp(-((power_noise(rng, size, slope=1.4, low=6, high=0.12 * size) / np.float32(0.12)) ** 2))
     patches = np.clip(0.8 + 0.8 * power_noise(rng, size, slope=1.0, low=3, high=24), 0, 2.4)
-    return np.asarray((0.3 + aerated) * (0.015 * mottle + patches * (0.014 * fine + 0.022 * threads)), dtype=np.float32)
+    return np.asarray((0.75 + 0.6 * aerated) * (0.016 * mottle + patches * (0.012 * fine + 0.02 * threads)), dtype=np.float32)
 
 
 def draw_lung_vessels(density: Array, anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> None:
@@ -32,7 +32,7 @@ def draw_lung_vessels(density: Array, anatomy: Anatomy, camera: Camera, rng: np.
         hilum = np.array([side * 34 + 3.0, 18.0, 14.0]) + rng.normal(0, [3, 8, 6])
         todo = []
         for _ in range(11):
-            start = hilum + rng.normal(0, [5, 6, 8])
+            start = hilum + rng.normal(0, [9, 8, 16])
             heading = unit([side, rng.normal(0, 0.4), rng.normal(0, 0.5) - 0.2])
             todo.append((start, heading, rng.uniform(1.6, 2.9), 0))
         while todo:
@@ -41,7 +41,7 @@ def draw_lung_vessels(density: Array, anatomy: Anatomy, camera: Camera, rng: np.
             headings = heading + np.cumsum(bends, axis=0)
             headings /= np.linalg.norm(headings, axis=1, keepdims=True)
             points = np.vstack([start, start + np.cumsum(headings, axis=0) * radius * 2.1])
-            strength = 0.0085 * np.linspace(0.35 if generation == 0 else 0.9, 0.9, 7)
+            strength = 0.0085 * np.linspace(0.2, 0.6, 7) if generation == 0 else np.full(7, 0.0075)
             mu = strength if rng.uniform() < 0.8 else -0.7 * strength
             draw_tube(density, camera, points, radius=np.linspace(radius, 0.85 * radius, 7), mu=mu)
             if generation < 3:
@@ -55,7 +55,7 @@ def draw_fine_vessels(density: Array, camera: Camera, rng: np.random.Generator) 
     """Add many short thin threads that run away from the hila, as in the outer lung."""
     centre = np.asarray(camera.centre)
     s = np.linspace(0, 1, 10)
-    for _ in range(170):
+    for _ in range(230):
         at = rng.uniform(-0.52, 0.52, 2) * camera.field_mm
         angle = np.arctan2(at[1] - 8, at[0]) + rng.normal(0, 0.7)
         length = rng.uniform(5, 32)
@@ -63,15 +63,15 @@ def draw_fine_vessels(density: Array, camera: Camera, rng: np.random.Generator) 
         bend = np.interp(s, np.linspace(0, 1, 4), rng.normal(0, 0.05, 4)) * length
         plane = at + (s * length)[:, None] * along + bend[:, None] * across
         points = centre + plane[:, :1] * camera.right + plane[:, 1:] * camera.up
-        mu = rng.choice([1.0, 1.0, -0.7]) * 0.011 * rng.uniform(0.2, 1.3) * np.sin(np.pi * (0.05 + 0.9 * s))
-        draw_tube(density, camera, points, radius=rng.uniform(0.35, 1.1), mu=mu)
+        mu = rng.choice([1.0, 1.0, -0.7]) * 0.024 * rng.uniform(0.2, 1.3) * np.sin(np.pi * (0.05 + 0.9 * s))
+        draw_tube(density, camera, points, radius=rng.uniform(0.25, 0.9), mu=mu)
 
 
 def draw_streaks(density: Array, camera: Camera, rng: np.random.Generator) -> None:
     """Add faint curved lines anywhere in the field: fissures, vessel walls, folds of skin and drapes."""
     reach = 0.6 * camera.field_mm
     centre = np.asarray(camera.centre)
-    for _ in range(int(rng.integers(14, 30))):
+    for _ in range(int(rng.integers(24, 46))):
         start, angle = rng.uniform(-reach, reach, 2), rng.uniform(0, np.pi)
         along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
         s = np.linspace(0, rng.uniform(15, 110), 24)
@@ -79,7 +79,7 @@ def draw_streaks(density: Array, camera: Camera, rng: np.random.Generator) -> No
         plane = start + s[:, None] * along + bend[:, None] * across
         points = centre + plane[:, :1] * camera.right + plane[:, 1:] * camera.up
         fade = np.sin(np.linspace(0.15, np.pi - 0.15, 24)) * np.clip(0.8 + rng.normal(0, 0.4, 24), 0, 2)
-        mu = rng.choice([1.0, 1.0, -0.8]) * 0.005 * rng.uniform(0.3, 1.3) * fade
+        mu = rng.choice([1.0, 1.0, -0.8]) * 0.009 * rng.uniform(0.3, 1.3) * fade
         draw_tube(density, camera, points, radius=rng.uniform(0.4, 1.3), mu=mu)
 
 

@@ -33,7 +33,7 @@ def _wander(rng: np.random.Generator, n: int, amount: float, knots: int = 7) -> 
 
 def _patchy(rng: np.random.Generator, n: int) -> Array:
     """(n,) strength along a rim, 0..2, often nothing."""
-    return np.clip(0.7 + _wander(rng, n, 0.75), 0, 2.0)
+    return np.clip(0.55 + _wander(rng, n, 0.8), 0, 1.8)
 
 
 def _tapered(q: Array) -> Array:
@@ -55,7 +55,7 @@ def _draw_vertebra(density: Array, anatomy: Anatomy, camera: Camera, rng: np.ran
     width = anatomy.vertebra_radius * rng.uniform(0.92, 1.08)
     half = anatomy.vertebra_height / 2 - rng.uniform(1.4, 2.8)
     tilt = rng.normal(0, 0.05) + anatomy.spine_tilt
-    present = rng.uniform(0.15, 1.2)
+    present = rng.uniform(0.1, 1.0) * rng.uniform(0.4, 1.0)
     for side in (-1, 1):  # end plates: rings seen edge-on
         x, y = width * np.cos(_RING), 0.8 * width * np.sin(_RING)
         z = side * half - side * 1.2 * np.sin(_RING) ** 2 + _wander(rng, n, 0.5) - tilt * x
