@@ -1,0 +1,269 @@
+"""A DICOM file opened without its pixels: the header, where the pixels lie, and the refusal of what is not an X-ray cine.
+
+The pixels stay on disk; a frame's bytes are read when it is decoded (PS3.10 file, PS3.5 encodings).
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pydicom
+from pydicom import uid as dicom_uid
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
+from pydicom.uid import UID
+
+from monai_tavr.cine import CineError
+
+__all__ = ["CINE_CLASSES", "DicomFile", "NotXRayError", "is_dicom", "read_dicom"]
+
+CINE_CLASSES = (
+    dicom_uid.XRayAngiographicImageStorage,
+    dicom_uid.EnhancedXAImageStorage,
+    dicom_uid.XRayRadiofluoroscopicImageStorage,
+    dicom_uid.EnhancedXRFImageStorage,
+)
+"""SOP classes that hold X-ray cines."""
+
+_CAPTURE_CLASSES = (
+    dicom_uid.SecondaryCaptureImageStorage,
+    dicom_uid.MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    dicom_uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+)
+_MODALITIES = ("XA", "RF")
+_PIXEL_DATA = 0x7FE00010
+_CMS_OID = bytes.fromhex("06092a864886f70d0107")  # PKCS #7, the envelope of a Secure DICOM File (PS3.15 D.1.1)
+_READ_ERRORS = (InvalidDicomError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, EOFError, struct.error)
+
+
+class NotXRayError(CineError):
+    """A sound DICOM file of another kind: a report, a CT slice, a directory."""
+
+
+@dataclass(frozen=True, eq=False)
+class DicomFile:
+    """Header and place of the pixels.
+
+    Attributes:
+        path: the file.
+        dataset: the header, without PixelData.
+        syntax: the transfer syntax.
+        pixel_vr: value representation of PixelData, "OB" or "OW".
+        pixel_start: offset of the first byte of PixelData's value.
+        pixel_length: bytes of it, None for encapsulated (undefined length) data.
+        inflated: the value of PixelData where the file as a whole is deflated, else None.
+    """
+
+    path: Path
+    dataset: Dataset
+    syntax: UID
+    pixel_vr: str
+    pixel_start: int
+    pixel_length: int | None
+    inflated: bytes | None = None
+
+    def error(self, reason: str) -> CineError:
+        """The error to raise about this file."""
+        return CineError(self.path, reason)
+
+    def read(self, start: int, length: int) -> bytes:
+        """``length`` bytes of the file (or of the inflated pixels) from ``start``; fewer are an error."""
+        if self.inflated is not None:
+            data = self.inflated[start : start + length]
+        else:
+            try:
+                with self.path.open("rb") as stream:
+                    stream.seek(start)
+                    data = stream.read(length)
+            except OSError as error:
+                raise self.error(f"cannot be read any more ({error.strerror}); was it moved or deleted?") from error
+        if len(data) != length:
+            raise self.error("the pixel data end too early: the file is truncated; fetch it again")
+        return data
+
+    def value(self, keyword: str, *, frame: int = 0) -> Any:
+        """An attribute as it holds for a frame, None where missing or empty.
+
+        Functional groups go first, the frame's own before the shared ones (PS3.3 C.7.6.16), then the dataset itself. Whichever
+        group holds an attribute, its name is unique there.
+        """
+        for groups in self._functional_groups(frame):
+            for macro in groups:
+                if macro.VR == "SQ" and macro.value and macro.value[0].get(keyword) is not None:
+                    return macro.value[0].get(keyword)
+        found = self.dataset.get(keyword)
+        return None if isinstance(found, str | MultiValue) and len(found) == 0 else found
+
+    def _functional_groups(self, frame: int) -> Iterator[Dataset]:
+        own = self.dataset.get("PerFrameFunctionalGroupsSequence")
+        if own and frame < len(own):
+            yield own[frame]
+        shared = self.dataset.get("SharedFunctionalGroupsSequence")
+        if shared:
+            yield shared[0]
+
+    def numbers(self, keyword: str, *, frame: int = 0) -> tuple[float, ...] | None:
+        """The numbers of an attribute, None where it is missing, empty, or not numeric."""
+        try:
+            raw = self.value(keyword, frame=frame)
+            if raw is None:
+                return None
+            return tuple(float(v) for v in (raw if isinstance(raw, MultiValue | list) else [raw]))
+        except (TypeError, ValueError):
+            return None
+
+    def number(self, keyword: str, *, frame: int = 0) -> float | None:
+        """The first number of an attribute, None where there is none."""
+        values = self.numbers(keyword, frame=frame)
+        return values[0] if values else None
+
+    def text(self, keyword: str) -> str | None:
+        """An attribute as text, None where missing or empty."""
+        found = self.value(keyword)
+        return None if found is None else str(found)
+
+    def whole(self, keyword: str) -> int | None:
+        """An attribute as a whole number, None where missing, empty, or not one."""
+        found = self.number(keyword)
+        return int(found) if found is not None and found.is_integer() else None
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether the file says that it is DICOM (PS3.10 7.1)."""
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def read_dicom(path: Path) -> DicomFile:
+    """Open an X-ray cine.
+
+    Raises:
+        CineError: not DICOM, not an X-ray image, damaged, encrypted, or in a form that no decoder here reads.
+    """
+    file = _read_header(path)
+    _refuse_other_objects(file)
+    _refuse_other_pixels(file)
+    return file
+
+
+def _read_header(path: Path) -> DicomFile:
+    try:
+        with path.open("rb") as stream:
+            part10 = is_dicom(path)
+            dataset = pydicom.dcmread(stream, stop_before_pixels=True) if part10 else _read_headerless(path, stream)
+            syntax = _transfer_syntax(dataset)
+            if syntax == dicom_uid.DeflatedExplicitVRLittleEndian:
+                return _read_deflated(path, syntax)
+            vr, length = _pixel_element(stream, dataset)
+            return DicomFile(path, dataset, syntax, vr, stream.tell(), length)
+    except CineError:
+        raise
+    except zlib.error as error:
+        raise CineError(path, "the deflated data are damaged or truncated; fetch the file again") from error
+    except OSError as error:
+        raise CineError(path, f"cannot be read ({error.strerror or error})") from error
+    except _READ_ERRORS as error:
+        # the error's own text may quote the header, and with it the patient
+        raise CineError(path, f"the DICOM header is damaged ({type(error).__name__}); fetch the file again") from None
+
+
+def _read_headerless(path: Path, stream: BinaryIO) -> FileDataset:
+    """Files from before PS3.10 start with their first attribute."""
+    start = stream.read(4096)
+    stream.seek(0)
+    if not start:
+        raise CineError(path, "the file is empty")
+    if start[0] == 0x30 and _CMS_OID in start:
+        raise CineError(path, "the file is encrypted (a Secure DICOM File); decrypt it first")
+    unknown = CineError(path, "neither DICOM nor a picture (PNG, JPEG) nor NIfTI; give an XA or RF file")
+    if start[:2] != b"\x08\x00":  # group 0008 leads, little endian
+        raise unknown
+    dataset = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+    if "SOPClassUID" not in dataset:
+        raise unknown
+    return dataset
+
+
+def _transfer_syntax(dataset: FileDataset) -> UID:
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if syntax:
+        return UID(syntax)
+    implicit, little = dataset.original_encoding
+    if not little:
+        return dicom_uid.ExplicitVRBigEndian
+    return dicom_uid.ImplicitVRLittleEndian if implicit else dicom_uid.ExplicitVRLittleEndian
+
+
+def _read_deflated(path: Path, syntax: UID) -> DicomFile:
+    dataset = pydicom.dcmread(path)
+    data = dataset.get("PixelData")
+    vr = "" if data is None else dataset["PixelData"].VR
+    if data is not None:
+        del dataset.PixelData
+    return DicomFile(path, dataset, syntax, vr, 0, None if data is None else len(data), data)
+
+
+def _pixel_element(stream: BinaryIO, dataset: FileDataset) -> tuple[str, int | None]:
+    """VR ("" when there is no PixelData) and length; leaves the stream at the first byte of the value."""
+    implicit, little = dataset.original_encoding
+    order = "<" if little else ">"
+    head = stream.read(8)
+    if len(head) < 8:
+        return "", None
+    group, element = struct.unpack(f"{order}HH", head[:4])
+    if group << 16 | element != _PIXEL_DATA:
+        return "", None
+    vr, raw = ("OW", head[4:]) if implicit else (head[4:6].decode("ascii", "replace"), stream.read(4))
+    if len(raw) < 4:
+        return "", None
+    (length,) = struct.unpack(f"{order}L", raw)
+    return vr, None if length == 0xFFFFFFFF else length
+
+
+def _refuse_other_objects(file: DicomFile) -> None:
+    sop_class, modality = UID(file.text("SOPClassUID") or ""), file.text("Modality") or ""
+    accepted = sop_class in CINE_CLASSES or (sop_class in _CAPTURE_CLASSES and modality in _MODALITIES)
+    if not sop_class and "DirectoryRecordSequence" in file.dataset:
+        raise NotXRayError(file.path, "is a DICOMDIR, the index of a disc; open the image files that lie beside it")
+    if not sop_class:
+        raise file.error("the header has no SOPClassUID: the file is truncated or is not an image")
+    if not accepted:
+        kind = sop_class.name if sop_class.name != sop_class else f"SOP class {sop_class}"
+        raise NotXRayError(
+            file.path, f"holds {kind}, modality {modality or 'unknown'}, not X-ray angiography; give an XA or RF image"
+        )
+    if modality and modality not in _MODALITIES:
+        raise file.error(f"modality {modality} in an X-ray image class: the header contradicts itself; give an XA or RF image")
+    if file.pixel_vr == "":
+        if file.dataset.get("EncryptedAttributesSequence"):
+            raise file.error("the pixel data are encrypted (EncryptedAttributesSequence); decrypt the file first")
+        raise file.error("there are no pixel data: the file is truncated, or was stored without them; fetch it again")
+    if file.pixel_length == 0:
+        raise file.error("the pixel data are empty; fetch the file again")
+
+
+def _refuse_other_pixels(file: DicomFile) -> None:
+    for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored"):
+        number = file.whole(keyword)
+        if number is None or number < 1:
+            raise file.error(f"{keyword} is missing or not a positive number: the header is damaged")
+    photometric = file.text("PhotometricInterpretation") or ""
+    if (file.whole("SamplesPerPixel") or 1) != 1 or not photometric.startswith("MONOCHROME"):
+        raise file.error(
+            f"the image is in colour ({photometric or 'no photometric interpretation'}): colour X-ray images are screen captures "
+            "with graphics burnt in; give the original grey-level image"
+        )
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise file.error(f"photometric interpretation {photometric} is unknown; it must be MONOCHROME1 or MONOCHROME2")
+    allocated, stored = file.whole("BitsAllocated"), file.whole("BitsStored")
+    if allocated not in (8, 16) or stored is None or stored > allocated:
+        raise file.error(f"{stored} bits stored in {allocated} allocated are not supported; 1 to 16 in 8 or 16 are")
+    frames = file.whole("NumberOfFrames") if file.value("NumberOfFrames") is not None else 1
+    if frames is None or frames < 1:
+        raise file.error("NumberOfFrames is not a positive number: the header is damaged")

@@ -1,0 +1,201 @@
+"""From stored pixel values to grey levels: modality LUT, VOI LUT or window, and MONOCHROME1 (PS3.3 C.11.1, C.11.2, C.7.6.3.1.2).
+
+All of these map one integer to one number, so the whole chain is tabulated once over the stored values and a frame costs one
+table look-up. pydicom's own functions are not used: its `apply_voi` wraps 12-bit input around when the table has 8-bit entries,
+and its `apply_modality_lut` knows 8- and 16-bit tables only.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+__all__ = ["GreyScale", "LookupTable", "Window"]
+
+_LOGGER = logging.getLogger(__name__)
+_WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+
+
+@dataclass(frozen=True)
+class LookupTable:
+    """A LUT of a DICOM file: input ``first`` maps to the first entry; inputs outside take the nearest entry.
+
+    Attributes:
+        first: the input of the first entry.
+        bits: the entries span [0, 2^bits - 1].
+        entries: the outputs.
+    """
+
+    first: int
+    bits: int
+    entries: tuple[int, ...]
+
+    @classmethod
+    def from_item(cls, item: Dataset, *, signed_input: bool, little_endian: bool) -> LookupTable:
+        """From an item of ModalityLUTSequence or VOILUTSequence. Raises ValueError when descriptor and data disagree."""
+        count, first, bits = (int(v) for v in item.LUTDescriptor)
+        count = (count & 0xFFFF) or 65536  # 0 stands for 65536; read as signed it may be negative
+        first = first & 0xFFFF
+        if signed_input and first >= 0x8000:
+            first -= 0x10000
+        data = item.LUTData
+        if isinstance(data, bytes):
+            words = np.frombuffer(data[: len(data) // 2 * 2], "<u2" if little_endian else ">u2").astype("<u2")
+            # two 8-bit entries may share a word, the lower one first
+            entries = words.view(np.uint8) if bits <= 8 and len(data) < 2 * count else words
+        else:
+            entries = np.atleast_1d(np.asarray(data, np.int64)) & 0xFFFF
+        if len(entries) < count or not 1 <= bits <= 16:
+            raise ValueError(f"a lookup table of {count} entries of {bits} bits holds {len(entries)} entries")
+        return cls(first=first, bits=bits, entries=tuple(int(v) for v in entries[:count]))
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Outputs of ``values``, of any shape, as float64."""
+        index = np.clip(np.rint(values).astype(np.int64) - self.first, 0, len(self.entries) - 1)
+        return np.asarray(self.entries, np.float64)[index]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A VOI window: ``function`` is LINEAR, LINEAR_EXACT or SIGMOID (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+
+    center: float
+    width: float
+    function: str = "LINEAR"
+
+    def __post_init__(self) -> None:
+        if self.function not in _WINDOW_FUNCTIONS:
+            raise ValueError(f"VOI LUT function {self.function!r} is unknown; known are {list(_WINDOW_FUNCTIONS)}")
+        smallest = 1.0 if self.function == "LINEAR" else np.nextafter(0.0, 1.0)
+        if not math.isfinite(self.center) or not smallest <= self.width < math.inf:
+            raise ValueError(f"window {self.center} / {self.width} is not valid")
+
+    def __call__(self, values: np.ndarray, low: float, high: float) -> np.ndarray:
+        """``values`` mapped to [low, high], float64."""
+        if self.function == "SIGMOID":
+            exponent = np.clip(-4.0 * (values - self.center) / self.width, -700, 700)
+            return low + (high - low) / (1.0 + np.exp(exponent))
+        center, width = (self.center - 0.5, self.width - 1.0) if self.function == "LINEAR" else (self.center, self.width)
+        if width == 0:  # a LINEAR window of width 1 is a threshold
+            return np.where(values > center, high, low)
+        return low + (high - low) * np.clip((values - center) / width + 0.5, 0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GreyScale:
+    """The whole way from stored values to grey levels, bright is high.
+
+    Attributes:
+        bits_stored: 1 to 16.
+        signed: stored values are two's complement.
+        slope, intercept: rescaling; 1 and 0 for none.
+        modality: modality LUT, which replaces the rescaling.
+        voi: VOI LUT, which replaces the window.
+        window: VOI window.
+        inverted: MONOCHROME1, low is bright.
+    """
+
+    bits_stored: int
+    signed: bool = False
+    slope: float = 1.0
+    intercept: float = 0.0
+    modality: LookupTable | None = None
+    voi: LookupTable | None = None
+    window: Window | None = None
+    inverted: bool = False
+
+    @property
+    def lowest(self) -> int:
+        """The smallest stored value."""
+        return -(1 << (self.bits_stored - 1)) if self.signed else 0
+
+    def apply(self, stored: np.ndarray, *, voi: bool = True) -> np.ndarray:
+        """Grey levels of stored values (H, W), float32; without the VOI step when ``voi`` is False."""
+        table = _table(self, voi)
+        return table.take(stored.astype(np.int32) - self.lowest if self.signed else stored)
+
+    @classmethod
+    def from_dicom(cls, value: Callable[[str], Any], *, little_endian: bool = True) -> GreyScale:
+        """From the header; ``value`` gives an attribute of the frame by its keyword, None where it is missing or empty.
+
+        Raises:
+            ValueError: an attribute makes no sense; names it.
+        """
+        signed = value("PixelRepresentation") == 1
+        slope, intercept = _number(value, "RescaleSlope"), _number(value, "RescaleIntercept")
+        modality = _lut(value, "ModalityLUTSequence", signed, little_endian)
+        if slope == 0:
+            raise ValueError("RescaleSlope is 0: every pixel would get the same grey level")
+        values_may_be_negative = modality is None and (signed or (intercept or 0.0) < 0)
+        return cls(
+            bits_stored=int(value("BitsStored")),
+            signed=signed,
+            slope=1.0 if slope is None else slope,
+            intercept=intercept or 0.0,
+            modality=modality,
+            voi=_lut(value, "VOILUTSequence", values_may_be_negative, little_endian),
+            window=_window(value),
+            inverted=value("PhotometricInterpretation") == "MONOCHROME1",
+        )
+
+
+@lru_cache(maxsize=32)
+def _table(grey: GreyScale, voi: bool) -> np.ndarray:
+    """(2^bits_stored,) float32: grey level of every stored value, from the lowest up."""
+    values = np.arange(1 << grey.bits_stored, dtype=np.float64) + grey.lowest
+    if grey.modality is not None:
+        values, low, high = grey.modality(values), 0.0, 2.0**grey.modality.bits - 1
+    else:
+        values = values * grey.slope + grey.intercept
+        low, high = sorted((float(values[0]), float(values[-1])))
+    if voi and grey.voi is not None:
+        values, low, high = grey.voi(values), 0.0, 2.0**grey.voi.bits - 1
+    elif voi and grey.window is not None:
+        values = grey.window(values, low, high)
+    table = (low + high - values if grey.inverted else values).astype(np.float32)
+    table.setflags(write=False)
+    return table
+
+
+def _number(value: Callable[[str], Any], keyword: str) -> float | None:
+    try:
+        raw = value(keyword)
+        if raw is None:
+            return None
+        number = float(raw[0] if isinstance(raw, list | tuple) or hasattr(raw, "append") else raw)
+    except (TypeError, ValueError, IndexError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{keyword} is not a number")
+    return number
+
+
+def _lut(value: Callable[[str], Any], keyword: str, signed_input: bool, little_endian: bool) -> LookupTable | None:
+    sequence = value(keyword)
+    if not sequence:
+        return None
+    item = sequence[0]
+    if item.get("LUTDescriptor") is None or item.get("LUTData") is None:
+        raise ValueError(f"{keyword} has no LUTDescriptor or no LUTData")
+    try:
+        return LookupTable.from_item(item, signed_input=signed_input, little_endian=little_endian)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{keyword}: {error}") from error
+
+
+def _window(value: Callable[[str], Any]) -> Window | None:
+    center, width = _number(value, "WindowCenter"), _number(value, "WindowWidth")
+    if center is None or width is None:
+        return None
+    function = str(value("VOILUTFunction") or "LINEAR").upper()
+    if function in _WINDOW_FUNCTIONS and width < (1 if function == "LINEAR" else 1e-9):
+        _LOGGER.warning("a window of width %g is not valid and is left out", width)
+        return None
+    return Window(center=center, width=width, function=function)
