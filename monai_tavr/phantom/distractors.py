@@ -129,7 +129,9 @@ def implanted_device(anatomy: Anatomy, rng: np.random.Generator) -> list[Tube]:
     """A permanent pacemaker's lead: thin, coiled wire from above the left (or right) chest to the right ventricle."""
     side = rng.choice([-1.0, 1.0])
     tip = np.array([rng.uniform(0, 30), -rng.uniform(25, 42), rng.uniform(-75, -50)])
-    knots = np.array([[side * 85, -60, 120], [side * 40, -30, 135], [-38, -2, 105], [-42, 2, 40], [-36, -6, -20], tip + [-22, 8, 8], tip])
+    knots = np.array(
+        [[side * 85, -60, 120], [side * 40, -30, 135], [-38, -2, 105], [-42, 2, 40], [-36, -6, -20], tip + [-22, 8, 8], tip]
+    )
     curve = spline_curve(knots)
     return [
         Tube(curve.points, 0.9, 0.16, 0.4),

@@ -55,8 +55,10 @@ def sample_motion(anatomy: Anatomy, rng: np.random.Generator, *, frames: int, fr
     sway = rng.normal(0, 0.25, 3) * amplitude
     twist = np.sin(2 * np.pi * phase)[:, None] * sway * 0.5
     held = rng.uniform() < 0.6  # breath held for the injection
-    breath = rng.uniform(0.5, 1.5) * np.sin(2 * np.pi * t / rng.uniform(3, 6)) if held else rng.uniform(2, 7) * np.sin(
-        2 * np.pi * t / rng.uniform(2.5, 5) + rng.uniform(0, 6)
+    breath = (
+        rng.uniform(0.5, 1.5) * np.sin(2 * np.pi * t / rng.uniform(3, 6))
+        if held
+        else rng.uniform(2, 7) * np.sin(2 * np.pi * t / rng.uniform(2.5, 5) + rng.uniform(0, 6))
     )
     root = pull[:, None] * amplitude * (anatomy.lv_axis * 0.8 - anatomy.axis * 0.4) + twist
     root = root + np.stack([0.1 * breath, 0.1 * breath, -0.45 * breath], axis=1)

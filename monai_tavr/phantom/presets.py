@@ -94,7 +94,15 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 one_cine_each=True,
                 test_only=True,
             ),
-            Preset("tiny", "A few small synthetic TAVR cines for tests", 4, size=128, frames=(3, 3), phases=("survey", "deployment"), skip_probability=0.0),
+            Preset(
+                "tiny",
+                "A few small synthetic TAVR cines for tests",
+                4,
+                size=128,
+                frames=(3, 3),
+                phases=("survey", "deployment"),
+                skip_probability=0.0,
+            ),
         )
     }
 )
