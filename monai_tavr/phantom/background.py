@@ -1,8 +1,8 @@
 """The chest without devices and contrast: heart, great vessels, lungs, diaphragm, stomach gas, spine and ribs.
 
-Drawn once per cine in two layers: soft tissue at half size, which breathes and beats, and bone and fine lines, which do not. Soft organs are a
-saturating union of ellipsoids whose outline is displaced by smooth noise and blurred in parts: real borders are uneven and
-incomplete.
+Drawn once per cine in two layers: soft tissue at half size, which breathes and beats, and bone and fine lines, which do not.
+Soft organs are a saturating union of ellipsoids whose outline is displaced by smooth noise and blurred in parts: real borders
+are uneven and incomplete.
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ def render_layers(anatomy: Anatomy, camera: Camera, rng: np.random.Generator) ->
     soft = warp(organs.attenuation(), shift_x, shift_y)
     soft = _partly_blurred(soft, rng, scale)
     aerated = blur(warp(np.clip(organs.lung / 80, 0, 1), shift_x, shift_y), 6 * scale)
-    soft += np.float32(0.013) * power_noise(rng, half.size, slope=1.7, low=3, high=60)
+    soft += np.float32(0.009) * power_noise(rng, half.size, slope=1.5, low=5, high=60)
     soft += np.float32(anatomy.lung_density) * lung_texture(half, aerated, rng)
     vessels = np.zeros((half.size, half.size))
     draw_lung_vessels(vessels, anatomy, half, rng)
-    soft += soften(vessels, scale) * (0.45 + 1.5 * aerated) * np.float32(1.15 * anatomy.lung_density)
+    soft += soften(vessels, scale) * (0.45 + 1.5 * aerated) * np.float32(0.95 * anatomy.lung_density)
 
     (heart,), _ = half.project(anatomy.heart_centre[None])
     (dome,), _ = half.project(np.array([[0.0, 5.0, float(anatomy.diaphragm_z.mean())]]))
@@ -153,12 +153,12 @@ class _Organs:
         chest = _union(self.heart, rng.uniform(0.3, 0.6) * self.mediastinum, rng.uniform(0.5, 0.85) * self.domes)
         behind = np.exp(-chest / np.float32(40 * rng.uniform(0.8, 1.3)))
         # A sharp border only where the heart stands still against air; noise says where.
-        sharp = np.clip(0.3 + 0.7 * power_noise(rng, size, slope=1.5, low=1.5, high=8), 0, 1.3)
-        out = a.soft_density * (0.0052 * edge(chest, 45) + 0.0014 * edge(self.heart, 14) * sharp)
+        sharp = np.clip(0.25 + 0.45 * power_noise(rng, size, slope=1.5, low=1.5, high=8), 0, 1)
+        out = a.soft_density * 0.0048 * (edge(chest, 15) * sharp + edge(chest, 48) * (1 - sharp))
         out += 0.0012 * edge(self.mediastinum, 50) + 0.0008 * edge(self.aorta, 10)
         out += 0.0013 * rng.uniform(0.2, 1.2) * edge(0.8 * self.domes, 18) * behind
         out -= 0.0042 * rng.uniform(0, 1) * edge(self.gas, 18)
-        return np.asarray(out + 0.003 * rng.uniform(0.2, 1.0) * self.spine, dtype=np.float32)
+        return np.asarray(out + 0.0034 * rng.uniform(0.3, 1.0) * self.spine, dtype=np.float32)
 
 
 def _bones(anatomy: Anatomy, camera: Camera, rng: np.random.Generator, scale: float) -> Image:
@@ -167,7 +167,7 @@ def _bones(anatomy: Anatomy, camera: Camera, rng: np.random.Generator, scale: fl
     draw_spine(density, anatomy, camera, rng)
     draw_ribs(density, anatomy, camera, rng)
     draw_streaks(density, camera, rng)
-    out = np.float32(3.8 * anatomy.bone_density) * blur(density, 0.5 * scale)
+    out = np.float32(4.6 * anatomy.bone_density) * blur(density, 0.5 * scale)
     threads = np.zeros_like(density)
     draw_fine_vessels(threads, camera, rng)
     out += np.float32(1.4 * anatomy.lung_density) * threads.astype(np.float32)
@@ -184,5 +184,5 @@ def _paraspinal_edge(camera: Camera, rng: np.random.Generator, scale: float) -> 
     bend = rng.normal(0, 0.00025) * (rows - 0.6 * size) ** 2 / scale + rng.normal(0, 0.05) * (rows - size / 2)
     across = 1 / (1 + np.exp(np.clip(-(columns - middle - bend) / np.float32(scale), -30, 30)))
     down = 1 / (1 + np.exp(-(rows - size * rng.uniform(0.45, 0.6)) / np.float32(14 * scale)))
-    ends = np.exp(-np.clip(columns - middle - bend, 0, None) / np.float32(rng.uniform(30, 120) * scale))
-    return np.asarray(rng.uniform(0.03, 0.1) * across * down * ends, dtype=np.float32)
+    ends = np.exp(-np.clip(columns - middle - bend, 0, None) / np.float32(rng.uniform(40, 160) * scale))
+    return np.asarray(rng.uniform(0.05, 0.14) * across * down * ends, dtype=np.float32)

@@ -24,7 +24,7 @@ Range = tuple[float, float]
 class DetectorRanges:
     """From which (low, high) ranges the settings of a cine are drawn; a preset with another detector gives other ones."""
 
-    photons: Range = (22000.0, 75000.0)
+    photons: Range = (14000.0, 50000.0)
     veil: Range = (0.2, 0.34)
     blur: Range = (0.62, 0.95)
     compression: Range = (0.74, 0.94)
@@ -148,7 +148,7 @@ def _display(signal: Image, settings: DetectorSettings, scale: float) -> Image:
     border = size // 16
     sample = picture[border : size - border : 4, border : size - border : 4]
     p5, p50, p95 = np.percentile(sample, [5, 50, 95])
-    gain = np.clip(settings.spread / max(p95 - p5, 1e-6), 60, 300)
+    gain = np.clip(settings.spread / max(p95 - p5, 1e-6), 80, 240)
     grey = (picture - np.float32(p50)) * np.float32(gain)
     grey *= np.where(grey > 0, np.float32(1.0), np.float32(1.12))
     grey += np.float32(settings.brightness)
@@ -180,7 +180,7 @@ def _collimate(grey: Image, settings: DetectorSettings) -> Image:
 
 def _soft_clip(grey: Image) -> Image:
     """Shoulder and toe: grey levels near white and black are compressed, not cut."""
-    high, low = grey > 205, grey < 70
+    high, low = grey > 205, grey < 78
     grey[high] = 205 + 50 * np.tanh((grey[high] - 205) / 50)
-    grey[low] = 70 - 60 * np.tanh((70 - grey[low]) / 60)
+    grey[low] = 78 - 60 * np.tanh((78 - grey[low]) / 60)
     return grey

@@ -23,7 +23,7 @@ def lung_texture(camera: Camera, aerated: Image, rng: np.random.Generator) -> Im
     # Ridges between two smooth fields look like threads; patches of them like crossing small vessels.
     threads = np.exp(-((power_noise(rng, size, slope=1.4, low=6, high=0.12 * size) / np.float32(0.12)) ** 2))
     patches = np.clip(0.8 + 0.8 * power_noise(rng, size, slope=1.0, low=3, high=24), 0, 2.4)
-    return np.asarray((0.75 + 0.6 * aerated) * (0.016 * mottle + patches * (0.012 * fine + 0.02 * threads)), dtype=np.float32)
+    return np.asarray((0.75 + 0.6 * aerated) * (0.017 * mottle + patches * (0.016 * fine + 0.026 * threads)), dtype=np.float32)
 
 
 def draw_lung_vessels(density: Array, anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> None:
@@ -63,7 +63,7 @@ def draw_fine_vessels(density: Array, camera: Camera, rng: np.random.Generator) 
         bend = np.interp(s, np.linspace(0, 1, 4), rng.normal(0, 0.05, 4)) * length
         plane = at + (s * length)[:, None] * along + bend[:, None] * across
         points = centre + plane[:, :1] * camera.right + plane[:, 1:] * camera.up
-        mu = rng.choice([1.0, 1.0, -0.7]) * 0.024 * rng.uniform(0.2, 1.3) * np.sin(np.pi * (0.05 + 0.9 * s))
+        mu = rng.choice([1.0, 1.0, -0.7]) * 0.032 * rng.uniform(0.15, 1.3) * np.sin(np.pi * (0.05 + 0.9 * s))
         draw_tube(density, camera, points, radius=rng.uniform(0.25, 0.9), mu=mu)
 
 
@@ -71,7 +71,7 @@ def draw_streaks(density: Array, camera: Camera, rng: np.random.Generator) -> No
     """Add faint curved lines anywhere in the field: fissures, vessel walls, folds of skin and drapes."""
     reach = 0.6 * camera.field_mm
     centre = np.asarray(camera.centre)
-    for _ in range(int(rng.integers(24, 46))):
+    for _ in range(int(rng.integers(36, 70))):
         start, angle = rng.uniform(-reach, reach, 2), rng.uniform(0, np.pi)
         along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
         s = np.linspace(0, rng.uniform(15, 110), 24)

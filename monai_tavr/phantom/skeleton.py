@@ -60,7 +60,7 @@ def _draw_vertebra(density: Array, anatomy: Anatomy, camera: Camera, rng: np.ran
         x, y = width * np.cos(_RING), 0.8 * width * np.sin(_RING)
         z = side * half - side * 1.2 * np.sin(_RING) ** 2 + _wander(rng, n, 0.5) - tilt * x
         mu = 0.0075 * present * rng.uniform(0.2, 1.3) * _patchy(rng, n) * np.abs(np.sin(_RING))
-        draw_tube(density, camera, centre + np.stack([x, y, z], axis=1), radius=rng.uniform(0.8, 1.6), mu=mu)
+        draw_tube(density, camera, centre + np.stack([x, y, z], axis=1), radius=rng.uniform(0.5, 1.2), mu=1.5 * mu)
     along = np.linspace(-1, 1, 24)
     for side in (-1, 1):  # waists
         x = side * width * (1 - rng.uniform(0.08, 0.2) * (1 - along**2)) + _wander(rng, 24, 0.5) + tilt * half * along
@@ -97,7 +97,7 @@ def _draw_arc(
     z = height * np.sin(_RING) * (1 + _wander(rng, n, 0.15)) + _wander(rng, n, 0.4)
     lit = np.clip(0.5 + 0.9 * np.cos(_RING - rng.uniform(0, 2 * np.pi)), 0, 1)
     points = np.asarray(centre) + np.stack([x, np.zeros(n), z], axis=1)
-    draw_tube(density, camera, points, radius=rng.uniform(0.7, 1.5), mu=0.012 * strength * rng.uniform(0.1, 1.2) * lit)
+    draw_tube(density, camera, points, radius=rng.uniform(0.5, 1.2), mu=0.018 * strength * rng.uniform(0.1, 1.2) * lit)
 
 
 def draw_ribs(density: Array, anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> None:
