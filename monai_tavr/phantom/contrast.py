@@ -21,7 +21,7 @@ __all__ = ["ContrastState", "coronary_tree", "render_contrast"]
 
 _IODINE_MU = 0.0120  # per mm of well filled blood, after the display's compression
 _FULL_MM = 27.0  # thickness at which saturation is neutral
-_CALCIUM_MU = 0.045
+_CALCIUM_MU = 0.035
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,10 @@ class DetectorRanges:
     photons: Range = (14000.0, 50000.0)
     veil: Range = (0.2, 0.34)
     blur: Range = (0.62, 0.95)
-    compression: Range = (0.74, 0.94)
-    compression_sigma: Range = (40.0, 66.0)
+    compression: Range = (0.62, 0.86)
+    compression_sigma: Range = (64.0, 100.0)
     sharpening: Range = (0.1, 0.55)
-    spread: Range = (84.0, 104.0)
+    spread: Range = (86.0, 106.0)
     brightness: Range = (125.0, 136.0)
     gamma: Range = (1.0, 1.0)
     side_glow: Range = (60.0, 135.0)
@@ -150,7 +150,7 @@ def _display(signal: Image, settings: DetectorSettings, scale: float) -> Image:
     p5, p50, p95 = np.percentile(sample, [5, 50, 95])
     gain = np.clip(settings.spread / max(p95 - p5, 1e-6), 80, 240)
     grey = (picture - np.float32(p50)) * np.float32(gain)
-    grey *= np.where(grey > 0, np.float32(1.0), np.float32(1.12))
+    grey *= np.where(grey > 0, np.float32(0.98), np.float32(1.12))
     grey += np.float32(settings.brightness)
     if settings.gamma != 1:
         grey = np.float32(255) * np.clip(grey / 255, 0, None) ** np.float32(settings.gamma)
@@ -180,7 +180,7 @@ def _collimate(grey: Image, settings: DetectorSettings) -> Image:
 
 def _soft_clip(grey: Image) -> Image:
     """Shoulder and toe: grey levels near white and black are compressed, not cut."""
-    high, low = grey > 205, grey < 78
+    high, low = grey > 205, grey < 80
     grey[high] = 205 + 50 * np.tanh((grey[high] - 205) / 50)
-    grey[low] = 78 - 60 * np.tanh((78 - grey[low]) / 60)
+    grey[low] = 80 - 56 * np.tanh((80 - grey[low]) / 56)
     return grey
