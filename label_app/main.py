@@ -16,6 +16,7 @@ from label_app.lib.configs.tavr_keypoints import TavrKeypoints, load_bundle_pred
 from label_app.lib.datastores.cine_folder import CineFolderDatastore
 from label_app.lib.infers.tavr_keypoints import KeypointInferTask
 from monai_tavr import __version__
+from monai_tavr.keypoints import TAVR11
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,14 @@ class TAVRApp(MONAILabelApp):
         entry = (datastore or self._datastore).entry(str(request.get("image", "")))
         _, label = task({**request, "image": [str(p) for p in entry.paths]})
         return {"label": None, "tag": None, "file": None, "params": label}
+
+    def model(self) -> dict[str, Any]:
+        """What the viewer must know: the schema to draw, and the model's identity or what is wrong with it."""
+        task = self._config.infer()
+        if task.predictor is None:
+            return {"problem": task.problem, "schema": TAVR11.to_dict()}
+        identity = {"version": task.predictor.version, "weights_sha256": task.predictor.weights_sha256}
+        return {"schema": task.predictor.schema.to_dict(), "model": identity}
 
     def on_init_complete(self) -> None:
         """Nothing to do: there are no sessions to tidy up and no scores to update."""

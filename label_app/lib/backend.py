@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydicom.uid import SegmentationStorage
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from label_app.lib.datastores.study_index import StudyIndex
@@ -69,12 +69,24 @@ class Backend:
         """The app; waits until it is loaded."""
         return self._loaded.result()[1]
 
+    def answer(self, call: Callable[[TAVRApp], Any]) -> Response:
+        """What the app says, as JSON; its refusals with their status and words. Waits until the app is loaded."""
+        try:
+            app = self.app()
+        except Exception:
+            return _not_loaded()
+        from monailabel.interfaces.exception import MONAILabelException
+
+        try:
+            return JSONResponse(call(app))
+        except MONAILabelException as error:
+            return _explained(error)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             application, _ = await asyncio.wrap_future(self._loaded)
         except Exception:
-            response = JSONResponse({"detail": "MONAI Label could not be loaded; the server's log says why"}, status_code=503)
-            await response(scope, receive, send)
+            await _not_loaded()(scope, receive, send)
             return
         await application(scope, receive, send)
 
@@ -116,7 +128,15 @@ def _provide_what_pydicom_seg_imports() -> None:
         sys.modules[name] = module
 
 
+def _not_loaded() -> JSONResponse:
+    return JSONResponse({"detail": "MONAI Label could not be loaded; the server's log says why"}, status_code=503)
+
+
 async def _explain(request: Request, error: Exception) -> JSONResponse:
+    return _explained(error)
+
+
+def _explained(error: Exception) -> JSONResponse:
     """MONAI Label raises these for bad input and answers them with 500; the fault is the client's and has words."""
     from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException, MONAILabelError
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Form, HTTPException, UploadFile
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
 from label_app.lib.backend import APP_DIR, Backend
 from label_app.lib.datastores.study_index import StudyIndex
@@ -44,14 +44,13 @@ def app_router(index: StudyIndex, backend: Backend) -> APIRouter:
             request = parse_params(params)
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
-        return JSONResponse(backend.app().infer({**request, "model": model, "image": image})["params"])
+        return backend.answer(lambda app: app.infer({**request, "model": model, "image": image})["params"])
 
     @router.get("/tavr/status")
     def status() -> dict[str, Any]:
         """Whether predictions can be had, and by which model; the schema says what is drawn."""
-        return {"state": backend.state, "uncertain_below": _UNCERTAIN_BELOW} | (
-            _model(backend) if backend.state == "ready" else {}
-        )
+        state = backend.state
+        return {"state": state, "uncertain_below": _UNCERTAIN_BELOW} | (backend.app().model() if state == "ready" else {})
 
     @router.get("/tavr/images/{name}")
     def image(name: str) -> dict[str, Any]:
@@ -63,19 +62,6 @@ def app_router(index: StudyIndex, backend: Backend) -> APIRouter:
         return {"id": entry.image_id, "frames": [{"sop_instance_uid": sop, "frame": f} for sop, f in counted]}
 
     return router
-
-
-def _model(backend: Backend) -> dict[str, Any]:
-    from monai_tavr.keypoints import TAVR11
-
-    task = backend.app()._config.infer()
-    if task.predictor is None:
-        return {"problem": task.problem, "schema": TAVR11.to_dict()}
-    predictor = task.predictor
-    return {
-        "schema": predictor.schema.to_dict(),
-        "model": {"version": predictor.version, "weights_sha256": predictor.weights_sha256},
-    }
 
 
 def viewer_router(ohif: Path) -> APIRouter:

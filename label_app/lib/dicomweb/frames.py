@@ -18,6 +18,7 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
 
 from label_app.lib.datastores.study_index import Instance
+from monai_tavr.dicom import open_cine
 
 __all__ = ["decoded_frame", "media_type", "rendered_frame", "stored_frame"]
 
@@ -54,6 +55,8 @@ def stored_frame(instance: Instance, index: int) -> tuple[bytes, str]:
         ValueError: the file's pixel data is damaged or ends before that frame.
     """
     syntax = UID(instance.transfer_syntax_uid)
+    if syntax == ExplicitVRBigEndian:  # 8-bit samples may lie in swapped pairs, which pydicom knows
+        return decoded_frame(instance, index), ExplicitVRLittleEndian
     if syntax == DeflatedExplicitVRLittleEndian:
         length = _native_length(instance)
         return _complete(_inflated(instance.path)[index * length : (index + 1) * length], length), ExplicitVRLittleEndian
@@ -71,8 +74,6 @@ def stored_frame(instance: Instance, index: int) -> tuple[bytes, str]:
         length = _native_length(instance)
         stream.seek(index * length, io.SEEK_CUR)
         frame = _complete(stream.read(length), length)
-    if syntax == ExplicitVRBigEndian and instance.header.BitsAllocated == 16:
-        frame = np.frombuffer(frame, ">u2").astype("<u2").tobytes()
     return frame, ExplicitVRLittleEndian
 
 
@@ -84,10 +85,11 @@ def decoded_frame(instance: Instance, index: int) -> bytes:
 
 def rendered_frame(instance: Instance, index: int, *, image_format: str = "JPEG", size: int | None = None) -> bytes:
     """A frame as a picture of 8 bits, grey as a monitor shows it; ``size`` is the longest side for thumbnails."""
-    from monai_tavr.dicom import open_cine
-
-    pixels = np.asarray(open_cine(instance.path).frame(index), np.float32)
+    cine = open_cine(instance.path)
+    pixels = cine.frame(index)
     low, high = float(pixels.min()), float(pixels.max())
+    if cine.info.bits_stored is not None and low >= 0 and high < 1 << cine.info.bits_stored:
+        low, high = 0.0, float((1 << cine.info.bits_stored) - 1)  # the same for all frames, so that a cine does not flicker
     picture = Image.fromarray(np.uint8(np.round((pixels - low) * (255 / max(high - low, 1e-6)))))
     if size is not None:
         picture.thumbnail((size, size))

@@ -7,17 +7,15 @@ MONAI Label's transform chains: the predictor has its own.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
+from label_app.lib.datastores.cine_files import open_files
 from label_app.lib.infers.request import parse_frames, parse_groups
-from monai_tavr.dicom import CineError, open_cine
-from monai_tavr.formats.label_json import CineLabel, PointEdit, label_to_dict
+from monai_tavr.formats.label_json import CineLabel, label_to_dict
 
 if TYPE_CHECKING:
     from monai_tavr.predictor import KeypointPredictor
@@ -51,7 +49,7 @@ class KeypointInferTask(InferTask):
         """Predict.
 
         Args:
-            request: ``image`` is the path or paths of a registered image; ``frames`` and ``allowed_groups`` narrow the question
+            request: ``image`` holds the paths of a registered image; ``frames`` and ``allowed_groups`` narrow the question
                 (see :mod:`label_app.lib.infers.request`).
 
         Raises:
@@ -61,20 +59,12 @@ class KeypointInferTask(InferTask):
             raise MONAILabelException(MONAILabelError.APP_INIT_ERROR, self.problem or "the model is not loaded")
         try:
             return None, label_to_dict(self._label(self.predictor, request))
-        except (CineError, ValueError) as error:
+        except ValueError as error:
             raise MONAILabelException(MONAILabelError.INVALID_INPUT, str(error)) from error
 
     def _label(self, predictor: KeypointPredictor, request: Mapping[str, Any]) -> CineLabel:
-        cine = open_cine(_source(request["image"]))
+        cine = open_files(request["image"])
         frames = parse_frames(request.get("frames"), len(cine))
         groups = parse_groups(request.get("allowed_groups"), predictor.schema.group_names)
         with self._one_at_a_time:
-            keypoints = predictor.predict(cine, frames=frames, allowed_groups=groups)
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        made = PointEdit(source="model", author=f"monai-tavr {predictor.version}", time=now)
-        edits = {(k.frame, name): made for k in keypoints for name in k.schema.names}
-        return CineLabel(image=cine.info.image_info, frames=tuple(keypoints), edits=edits)
-
-
-def _source(image: str | Sequence[str]) -> Path:
-    return Path(image) if isinstance(image, str) else Path(image[0])
+            return predictor.label(cine, predictor.predict(cine, frames=frames, allowed_groups=groups))

@@ -1,0 +1,36 @@
+"""The files of a registered image as one cine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from monai_tavr.dicom import Cine, open_cine
+
+__all__ = ["open_files"]
+
+
+def open_files(paths: Sequence[str | Path]) -> Cine:
+    """A multi-frame file, or the single-frame files of one series in the given order, which may share their folder with others.
+
+    Raises:
+        CineError: a file cannot be read as X-ray angiography.
+        ValueError: the files differ in size.
+    """
+    cines = [open_cine(path) for path in paths]
+    first = cines[0].info
+    if len(cines) == 1:
+        return cines[0]
+    if any((c.info.rows, c.info.columns) != (first.rows, first.columns) for c in cines):
+        raise ValueError("the frames of this series differ in size: they are no frames of one cine")
+    info = replace(
+        first,
+        path=first.path.parent,
+        number_of_frames=len(cines),
+        frame_times=None,
+        sop_instance_uid=None,
+        frame_sop_instance_uids=tuple(c.info.sop_instance_uid or "" for c in cines),
+        instance_number=None,
+    )
+    return Cine(info, lambda index: cines[index].frame(0))
