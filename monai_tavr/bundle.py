@@ -90,8 +90,8 @@ class Bundle:
             return "unknown"
         return str(json.loads(path.read_text(encoding="utf-8")).get("version", "unknown"))
 
-    def content(self, *names: str) -> tuple[Any, ...]:
-        """Parsed content of ids of ``configs/inference.yaml``, e.g. ``network_def``.
+    def content(self, *names: str, **replaced: Any) -> tuple[Any, ...]:
+        """Parsed content of ids of ``configs/inference.yaml``, e.g. ``network_def``; ``replaced`` gives other values to ids.
 
         Raises:
             ValueError: an id is missing or cannot be built; the message names the file and the id.
@@ -101,7 +101,8 @@ class Bundle:
         path = self.root / _CONFIG
         parser = ConfigParser()
         parser.read_config(str(path))
-        parser["bundle_root"] = str(self.root)
+        for name, value in {"bundle_root": str(self.root), **replaced}.items():
+            parser[name] = value
         found = []
         for name in names:
             if name not in parser:
@@ -112,11 +113,14 @@ class Bundle:
                 raise ValueError(f"{path}: {name!r} cannot be built: {error}") from error
         return tuple(found)
 
-    def network(self, weights: str | os.PathLike[str] | None = None) -> tuple[torch.nn.Module, KeypointSchema, tuple[int, int]]:
+    def network(
+        self, weights: str | os.PathLike[str] | None = None, *, schema: str | os.PathLike[str] | KeypointSchema | None = None
+    ) -> tuple[torch.nn.Module, KeypointSchema, tuple[int, int]]:
         """The network with its weights, in evaluation mode on the CPU, its schema, and its input's (height, width) in pixels.
 
         Args:
             weights: a state dict, or a checkpoint that holds one under ``model`` or ``network``; None = the shipped ones.
+            schema: instead of the configuration's.
 
         Raises:
             FileNotFoundError: there are no weights.
@@ -127,9 +131,10 @@ class Bundle:
         path = self.weights if weights is None else Path(weights)
         if not path.is_file():
             raise FileNotFoundError(
-                f"{path}: no weights there; train some (python -m monai.bundle run --config_file configs/train.yaml) or name a file"
+                f"{path}: no weights; train some (python -m monai.bundle run --config_file configs/train.yaml) or name a file"
             )
-        network, schema, image_size = self.content("network_def", "schema", "image_size")
+        replaced = {} if schema is None else {"schema": load_schema(schema)}
+        network, used_schema, image_size = self.content("network_def", "schema", "image_size", **replaced)
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises many kinds for a file that is no checkpoint
@@ -144,4 +149,4 @@ class Bundle:
                 f"{path}: the weights do not fit network_def of {self.root / _CONFIG}: {' '.join(lines[:2])}"
             ) from error
         height, width = (int(s) for s in image_size)
-        return network.eval(), load_schema(schema), (height, width)
+        return network.eval(), load_schema(used_schema), (height, width)

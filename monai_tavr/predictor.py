@@ -68,6 +68,7 @@ class KeypointPredictor:
     Args:
         bundle: folder of the bundle; None = see :func:`monai_tavr.bundle.bundle_root`.
         weights: other weights than the bundle's.
+        schema: another keypoint schema than the bundle's, by name, path or as it is; the weights must fit it.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         batch_size: frames per forward pass.
         allowed_groups: groups that can be there at this stage of the procedure; None = all.
@@ -84,6 +85,7 @@ class KeypointPredictor:
         bundle: str | os.PathLike[str] | None = None,
         *,
         weights: str | os.PathLike[str] | None = None,
+        schema: str | os.PathLike[str] | KeypointSchema | None = None,
         device: str | torch.device = "auto",
         batch_size: int = 8,
         allowed_groups: Sequence[str] | None = None,
@@ -96,7 +98,7 @@ class KeypointPredictor:
             raise ValueError(f"precision must be auto, fp32 or bf16, got {precision!r}")
         self.bundle, self.device, self.batch_size = Bundle.find(bundle), select_device(device), batch_size
         self.weights = self.bundle.weights if weights is None else Path(weights)
-        network, self.schema, self.image_size = self.bundle.network(self.weights)
+        network, self.schema, self.image_size = self.bundle.network(self.weights, schema=schema)
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
         self.precision = ("bf16" if self.device.type == "cuda" else "fp32") if precision == "auto" else precision
         self.weights_sha256 = sha256_of(self.weights)

@@ -43,7 +43,7 @@ _SCALE_BAR_MM = 10.0
 
 
 def display_window(frames: np.ndarray, *, quantiles: tuple[float, float] = (0.002, 0.998)) -> tuple[float, float]:
-    """The grey levels to show as black and white, from some frames (..., H, W) of a cine: one window, so that it does not flicker."""
+    """Grey levels to show as black and white, from some frames (..., H, W) of a cine: one window, so that it does not flicker."""
     if np.asarray(frames).dtype == np.uint8:
         return 0.0, 255.0
     low, high = np.quantile(np.asarray(frames)[..., ::2, ::2], quantiles)

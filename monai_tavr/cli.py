@@ -1,0 +1,94 @@
+"""The command ``monai-tavr``: what researchers and hospitals call.
+
+Exit codes: 0 everything worked; 1 some of it failed, and what was written is complete; 2 the command was not understood or lacks
+something, and nothing was done; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from monai_tavr import __version__
+
+__all__ = ["main"]
+
+# command -> (module with add_arguments and run, what it does); only the module of the chosen command is imported
+_COMMANDS = {
+    "predict": ("monai_tavr.commands.predict", "find the keypoints of cines; write label files and overlays"),
+    "evaluate": ("monai_tavr.commands.evaluate", "measure the model, or any predictions, against labels"),
+    "thresholds": ("monai_tavr.commands.thresholds", "choose the decision thresholds on validation patients"),
+    "phantom": ("monai_tavr.phantom.generate", "make synthetic angiography cines with exact labels"),
+    "serve": ("monai_tavr.commands.serve", "open the viewer (OHIF on MONAI Label) on a folder of studies"),
+    "info": ("monai_tavr.commands.info", "say which model, thresholds, packages and devices there are"),
+}
+
+_DESCRIPTION = """Keypoints on X-ray angiography during transcatheter aortic valve replacement.
+
+The shipped weights were trained on synthetic phantoms. This is no medical device."""
+
+_EPILOG = """commands:
+{commands}
+
+examples:
+  monai-tavr predict run.dcm --out results --overlay mp4
+  monai-tavr phantom --preset tavr81 --seed 0 --out data
+  monai-tavr evaluate --data data --split test --json scores.json
+  monai-tavr serve --studies /path/to/dicom
+
+`monai-tavr COMMAND --help` explains a command. Exit code: 0 all done, 1 some failed, 2 nothing done."""
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of descriptions; a little wider than argparse's 24 columns for names."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser, with the arguments of ``command`` filled in."""
+    # argparse would break the line after a long name
+    listed = "\n".join(f"  {name:12s}{summary}" for name, (_, summary) in _COMMANDS.items())
+    epilog = _EPILOG.format(commands=listed)
+    parser = argparse.ArgumentParser("monai-tavr", description=_DESCRIPTION, epilog=epilog, formatter_class=_Formatter)
+    parser.add_argument("--version", action="version", version=f"monai-tavr {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help="one of the below")
+    for name, (module_name, summary) in _COMMANDS.items():
+        chosen = commands.add_parser(name, description=summary[0].upper() + summary[1:] + ".")
+        chosen.formatter_class = _Formatter
+        if name == command:
+            module = importlib.import_module(module_name)
+            module.add_arguments(chosen)
+            chosen.add_argument("--debug", action="store_true", help="show the traceback of an error")
+            chosen.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    args = _parser(next((a for a in arguments if a in _COMMANDS), None)).parse_args(arguments)
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # the reader, e.g. `head`, went away; Python would complain once more while closing
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if args.debug:
+            raise
+        kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+        hint = "" if isinstance(error, ValueError | OSError) else " (run it again with --debug and report this)"
+        print(f"monai-tavr {args.command}: error: {kind}{error}{hint}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""``monai-tavr evaluate``: the figures of the model, or of stored predictions, against labels."""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai_tavr.commands.options import add_model_arguments, build_predictor
+
+if TYPE_CHECKING:
+    from monai_tavr.evaluation import EvaluatedFrame, LabelledCine
+    from monai_tavr.keypoints import KeypointSchema
+
+__all__ = ["add_arguments", "add_data_arguments", "labelled_cines", "run"]
+
+_EPILOG = """examples:
+  monai-tavr evaluate --data data --split test --json scores.json
+  monai-tavr evaluate --data data --split val --json scores.json --csv scores.csv --overlays worst --plot errors.png
+  monai-tavr evaluate --data data --split test --predictions results --json scores.json
+
+The JSON holds precision, recall, f1, mean_, median_ and p95_error_px (over points that are visible in truth and prediction),
+localisation_accuracy_20px (share of those within 20 px), sdr_px (share of all visible points found within 2.5, 5, 10, 20 px,
+misses counted), group_accuracy, n_frames, n_patients; the same under per_point, per_group and per_patient; means over images,
+as in the paper, under per_image; 95 % intervals by drawing patients; calibration of the visibility. Figures on phantoms are
+phantom figures, not clinical ones."""
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, *, split: str) -> None:
+    """``--data --split``."""
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DATALIST", help="datalist JSON, or the folder that holds datalist.json"
+    )
+    parser.add_argument(
+        "--split", choices=["train", "val", "test", "all"], default=split, help=f"which patients (default: {split})"
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.epilog = _EPILOG
+    add_data_arguments(parser, split="test")
+    parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="where to write the figures")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also as a table: a row per point, group and patient")
+    parser.add_argument("--overlays", type=Path, metavar="DIR", help="draw the worst frames, prediction against truth")
+    parser.add_argument("--worst", type=int, default=12, metavar="N", help="how many frames to draw (default: 12)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the distribution of the errors (PNG)")
+    parser.add_argument("--predictions", type=Path, metavar="DIR", help="judge these label files instead of the model")
+    parser.add_argument("--no-group-rule", action="store_true", help="let every point be decided by itself")
+    parser.add_argument(
+        "--bootstrap", type=int, default=1000, metavar="N", help="draws behind the intervals (default: 1000; 0: none)"
+    )
+    add_model_arguments(parser)
+
+
+def labelled_cines(args: argparse.Namespace, schema: KeypointSchema) -> list[LabelledCine]:
+    """The files of the split that the shared arguments ask for, with their labels."""
+    from monai_tavr.datasets import load_datalist
+    from monai_tavr.evaluation import group_by_cine
+
+    cines = group_by_cine(load_datalist(args.data, args.split), schema=schema)
+    if not any(c.frames for c in cines):
+        raise ValueError(f"{args.data}: split {args.split!r} has no labelled frame")
+    return cines
+
+
+def predict_all(
+    cines: Sequence[LabelledCine], predict: Callable[[LabelledCine], Any], *, title: str
+) -> tuple[list[EvaluatedFrame], float]:
+    """Every frame with its prediction, and the seconds it took; with a progress bar."""
+    from tqdm import tqdm
+
+    from monai_tavr.evaluation import evaluate_cines
+
+    started = time.perf_counter()
+    with tqdm(total=sum(len(c.frames) for c in cines), desc=title, unit="frame", leave=False, disable=None) as bar:
+        frames = evaluate_cines(cines, predict, progress=bar.update)
+    return frames, time.perf_counter() - started
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, print and write."""
+    from dataclasses import replace
+
+    from monai_tavr.evaluation import StoredPredictions, model_predictions
+    from monai_tavr.formats.label_json import write_json_atomically
+    from monai_tavr.keypoints import load_schema
+    from monai_tavr.metrics import evaluate_keypoints
+    from monai_tavr.report import figures_table, write_metrics_csv
+
+    about: dict[str, Any] = {"data": str(args.data), "split": args.split}
+    predict: Callable[[LabelledCine], Any]
+    if args.predictions is not None:
+        schema = load_schema(args.schema or "tavr11")
+        predict = StoredPredictions(args.predictions, schema=schema)
+        about["predictions"] = str(args.predictions)
+    else:
+        predictor = build_predictor(args)
+        if args.no_group_rule:
+            predictor.postprocess = replace(predictor.postprocess, group_rule=False)
+        schema, predict = predictor.schema, model_predictions(predictor)
+        about |= {"model": predictor.author, "weights_sha256": predictor.weights_sha256, "group_rule": not args.no_group_rule}
+    frames, seconds = predict_all(labelled_cines(args, schema), predict, title="evaluate")
+    predictions, truths = [f.prediction for f in frames], [f.truth for f in frames]
+    report = evaluate_keypoints(predictions, truths, patients=[f.patient for f in frames], bootstrap=args.bootstrap)
+    write_json_atomically(args.json, report | about)
+    if args.csv is not None:
+        write_metrics_csv(args.csv, report)
+    if args.overlays is not None:
+        _draw_worst(frames, args.overlays, args.worst)
+    if args.plot is not None:
+        from monai_tavr.plots import write_error_plot
+
+        write_error_plot(args.plot, predictions, truths)
+    print(figures_table(report))
+    if args.predictions is None:
+        print(f"{len(frames) / seconds:.1f} frames per second, reading included")
+    return 0
+
+
+def _draw_worst(frames: Sequence[EvaluatedFrame], folder: Path, count: int) -> None:
+    """Pictures of the worst frames, worst first, replacing those of an earlier run."""
+    from monai_tavr.dicom import open_cine
+    from monai_tavr.evaluation import frame_error
+    from monai_tavr.visualize import draw_overlay, write_png
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("worst_*.png"):
+        old.unlink()
+    ranked = heapq.nlargest(count, enumerate(frames), key=lambda f: (frame_error(f[1].prediction, f[1].truth), -f[0]))
+    for position, (_, f) in enumerate(ranked):
+        title = f"{f.patient} {f.image.stem} frame {f.truth.frame}: {frame_error(f.prediction, f.truth):.1f} px per point"
+        picture = draw_overlay(open_cine(f.image).frame(f.truth.frame), f.prediction, truth=f.truth, title=title, zoom=2)
+        write_png(folder / f"worst_{position:02d}_{f.image.parent.name}_{f.image.stem}_frame{f.truth.frame:03d}.png", picture)

@@ -1,0 +1,62 @@
+"""Options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from monai_tavr.predictor import KeypointPredictor
+
+__all__ = ["add_model_arguments", "build_predictor", "parse_frames", "parse_names"]
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--bundle --weights --schema --device --precision --batch-size``."""
+    group = parser.add_argument_group("model")
+    group.add_argument("--bundle", type=Path, metavar="DIR", help="bundle with 'configs' and 'models' (default: the shipped one)")
+    group.add_argument("--weights", type=Path, metavar="FILE", help="other weights for the bundle's network")
+    group.add_argument(
+        "--schema", metavar="NAME|FILE", help="keypoint schema, if not the bundle's: tavr11, authors10, a YAML file"
+    )
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 (default: cuda if there is one)")
+    group.add_argument(
+        "--precision",
+        choices=["auto", "fp32", "bf16"],
+        default="fp32",
+        help="bf16 is faster and a little less exact (default: fp32)",
+    )
+    group.add_argument("--batch-size", type=int, default=8, metavar="N", help="frames per pass (default: 8)")
+
+
+def build_predictor(args: argparse.Namespace, **options: Any) -> KeypointPredictor:
+    """The predictor that the shared options ask for."""
+    from monai_tavr.predictor import KeypointPredictor
+
+    return KeypointPredictor(
+        args.bundle,
+        weights=args.weights,
+        schema=args.schema,
+        device=args.device,
+        precision=args.precision,
+        batch_size=args.batch_size,
+        **options,
+    )
+
+
+def parse_frames(text: str) -> list[int]:
+    """``0-10,20`` -> 0 to 10 and 20, sorted, each once; for argparse's ``type``."""
+    frames: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+            raise argparse.ArgumentTypeError(f"{text!r} is no list of frames; write for example 0-10,20 (the first frame is 0)")
+        frames.update(range(int(first), int(last if dash else first) + 1))
+    return sorted(frames)
+
+
+def parse_names(text: str) -> Sequence[str]:
+    """``a,b`` -> ["a", "b"]; empty text -> []; for argparse's ``type``."""
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,0 +1,170 @@
+"""Truth beside prediction, for every labelled frame of a datalist; predictions come from the model or from label files.
+
+The frames of a file are predicted together. Everything downstream (metrics, thresholds, reports, overlays) takes the same list.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from monai_tavr.formats.label_json import CineLabel, read_label_json
+from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState
+
+if TYPE_CHECKING:
+    from monai_tavr.predictor import KeypointPredictor
+
+__all__ = [
+    "EvaluatedFrame",
+    "LabelledCine",
+    "StoredPredictions",
+    "evaluate_cines",
+    "frame_error",
+    "group_by_cine",
+    "model_predictions",
+]
+
+_MISS_PX = 50.0  # what a missed or invented point weighs beside an error in pixels
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledCine:
+    """A file of a datalist with the frames of it that are to be judged."""
+
+    image: Path
+    patient: str
+    label: CineLabel
+    frames: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedFrame:
+    """One frame: what is true and what was predicted. ``group_probability`` (G,) is None for stored predictions."""
+
+    image: Path
+    patient: str
+    truth: Keypoints
+    prediction: Keypoints
+    group_probability: np.ndarray | None = None
+
+
+def frame_error(prediction: Keypoints, truth: Keypoints) -> float:
+    """How bad a frame is, in pixels per labelled point: distances up to 50, and 50 for each missed or invented point."""
+    judged = truth.state != KeypointState.UNLABELLED
+    distance = np.linalg.norm(prediction.xy - truth.xy, axis=1)
+    both, neither = prediction.visible & truth.visible, ~prediction.visible & ~truth.visible
+    error = np.where(both, np.minimum(distance, _MISS_PX), np.where(neither, 0.0, _MISS_PX))
+    return float(error[judged].mean()) if judged.any() else 0.0
+
+
+def group_by_cine(items: Iterable[Mapping[str, Any]], *, schema: KeypointSchema = TAVR11) -> list[LabelledCine]:
+    """The items of a datalist, file by file, with their labels read.
+
+    Args:
+        items: of :func:`monai_tavr.datasets.load_datalist`; one without ``frame`` stands for all labelled frames of its file. A
+            file without ``patient`` counts as a patient of its own.
+        schema: of the labels.
+
+    Raises:
+        ValueError: an item has no label, or its label is not valid or has no such frame.
+    """
+    frames: dict[tuple[str, str, str], set[int] | None] = {}
+    for item in items:
+        image = str(item["image"])
+        if item.get("label") is None:
+            raise ValueError(f"{image}: the datalist names no label for it; evaluation needs one")
+        key = (image, str(item["label"]), str(item.get("patient") or image))
+        wanted, frame = frames.get(key, set()), item.get("frame")
+        frames[key] = None if frame is None or wanted is None else wanted | {int(frame)}
+    cines = []
+    for (image, label_path, patient), chosen in frames.items():
+        label = read_label_json(label_path, schema=schema)
+        known = {k.frame for k in label.frames}
+        if chosen is not None and not chosen <= known:
+            raise ValueError(f"{label_path}: no label for frame {min(chosen - known)}, which the datalist names")
+        cines.append(LabelledCine(Path(image), patient, label, tuple(sorted(known if chosen is None else chosen))))
+    return cines
+
+
+class StoredPredictions:
+    """Predictions from the label files of a folder, searched by the image's UID, else by its file name.
+
+    Args:
+        folder: where `monai-tavr predict` wrote them.
+        schema: of the files.
+
+    Raises:
+        ValueError: the folder holds no label file, or one that is not valid.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, schema: KeypointSchema = TAVR11) -> None:
+        self.folder = Path(folder)
+        self._by_uid: dict[str, CineLabel] = {}
+        self._by_name: dict[str, list[CineLabel]] = {}
+        for path in sorted(self.folder.rglob("*.json")):
+            label = read_label_json(path, schema=schema)
+            uid = label.image.sop_instance_uid or label.image.series_instance_uid
+            if uid is not None:
+                self._by_uid[uid] = label
+            self._by_name.setdefault(path.stem, []).append(label)
+        if not self._by_name:
+            raise ValueError(f"{folder}: no predictions (*.json) there; write some with `monai-tavr predict`")
+
+    def __call__(self, cine: LabelledCine) -> Iterator[tuple[Keypoints, np.ndarray | None]]:
+        """The predictions of the cine's frames. Raises ValueError if there are none for it; they are never taken as absent."""
+        found = self._find(cine)
+        predicted = {k.frame: k for k in found.frames}
+        for frame in cine.frames:
+            if frame not in predicted:
+                raise ValueError(f"{self.folder}: no prediction for frame {frame} of {cine.image}")
+            yield predicted[frame], None
+
+    def _find(self, cine: LabelledCine) -> CineLabel:
+        uid = cine.label.image.sop_instance_uid or cine.label.image.series_instance_uid
+        if uid is not None and uid in self._by_uid:
+            return self._by_uid[uid]
+        named = self._by_name.get(cine.image.stem, [])
+        if len(named) != 1:
+            raise ValueError(
+                f"{self.folder}: {len(named)} predictions named {cine.image.stem}.json for {cine.image}; expected one"
+            )
+        return named[0]
+
+
+def model_predictions(predictor: KeypointPredictor) -> Callable[[LabelledCine], Iterator[tuple[Keypoints, np.ndarray | None]]]:
+    """The model as a source of predictions for :func:`evaluate_cines`."""
+
+    def predict(cine: LabelledCine) -> Iterator[tuple[Keypoints, np.ndarray | None]]:
+        for found in predictor.stream(cine.image, frames=cine.frames):
+            yield found.keypoints, found.group_probability
+
+    return predict
+
+
+def evaluate_cines(
+    cines: Sequence[LabelledCine],
+    predict: Callable[[LabelledCine], Iterable[tuple[Keypoints, np.ndarray | None]]],
+    *,
+    progress: Callable[[int], Any] | None = None,
+) -> list[EvaluatedFrame]:
+    """Predict every labelled frame.
+
+    Args:
+        cines: from :func:`group_by_cine`.
+        predict: :class:`StoredPredictions` or :func:`model_predictions`.
+        progress: called with the number of frames done since the last call.
+    """
+    done = []
+    for cine in cines:
+        truths = {k.frame: k for k in cine.label.frames}
+        for prediction, group_probability in predict(cine):
+            truth = truths[prediction.frame]
+            done.append(EvaluatedFrame(cine.image, cine.patient, truth, prediction, group_probability))
+        if progress is not None:
+            progress(len(cine.frames))
+    return done

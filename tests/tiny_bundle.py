@@ -1,0 +1,67 @@
+"""A bundle whose network needs no training: every point lies at the centroid of what is bright, the weights are the probabilities.
+
+So positions and decisions of a prediction can be worked out by hand.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from monai_tavr.keypoints import KeypointSchema, load_schema
+
+CONFIG = """
+schema: tavr11
+image_size: [64, 64]
+network_def:
+  _target_: tiny_bundle.CentroidNet
+  schema: '@schema'
+"""
+
+
+class CentroidNet(torch.nn.Module):
+    """(B, 1, h, w) -> (B, K+G, 4): the centroid of the light, visibility logits from the weights, a spread of a tenth of the image."""
+
+    def __init__(self, schema: str | KeypointSchema = "tavr11") -> None:
+        super().__init__()
+        schema = load_schema(schema)
+        self.num_keypoints = schema.num_keypoints
+        self.visibility = torch.nn.Parameter(torch.zeros(schema.num_keypoints + schema.num_groups))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        height, width = x.shape[-2:]
+        light = x[:, 0] - x.amin(dim=(1, 2, 3), keepdim=True)[:, 0]
+        light = light / light.sum(dim=(1, 2), keepdim=True).clamp_min(1e-6)
+        output = x.new_zeros(len(x), len(self.visibility), 4)
+        output[..., 0] = ((light.sum(1) * torch.arange(width)).sum(1, keepdim=True) + 0.5) / width
+        output[..., 1] = ((light.sum(2) * torch.arange(height)).sum(1, keepdim=True) + 0.5) / height
+        output[..., 2] = self.visibility
+        output[:, : self.num_keypoints, 3] = 0.1
+        return output
+
+
+def write_bundle(
+    root: Path,
+    *,
+    present: dict[str, float] | None = None,
+    groups: dict[str, float] | None = None,
+    thresholds: dict[str, float] | None = None,
+    schema: str = "tavr11",
+) -> Path:
+    """A bundle with the given probabilities of points and groups; those not named have 0.99."""
+    points = load_schema(schema)
+    (root / "configs").mkdir(parents=True)
+    (root / "models").mkdir()
+    (root / "configs" / "inference.yaml").write_text(CONFIG)
+    (root / "configs" / "metadata.json").write_text(json.dumps({"version": "9.8.7"}))
+    network = CentroidNet(points)
+    values = [(present or {}).get(n, 0.99) for n in points.names] + [(groups or {}).get(g, 0.99) for g in points.group_names]
+    with torch.no_grad():
+        network.visibility.copy_(torch.logit(torch.tensor(values)))
+    torch.save(network.state_dict(), root / "models" / "model.pt")
+    if thresholds is not None:
+        chosen = {"schema": points.name, "thresholds": thresholds, "selected_on": "nothing"}
+        (root / "models" / "thresholds.json").write_text(json.dumps(chosen))
+    return root
