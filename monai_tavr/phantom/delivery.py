@@ -108,7 +108,7 @@ def sample_delivery(rng: np.random.Generator, *, kind: str) -> DeliverySystem:
         radius=radius,
         wall_mu=uniform(0.05, 0.10),
         wall_hollow=uniform(0.8, 0.88),
-        fill_mu=uniform(0.035, 0.11),
+        fill_mu=uniform(0.02, 0.085),
         middle=0.5 if balloon else uniform(0.26, 0.5),
         marker_widths=(widths[0], widths[1], widths[2]),
         marker_mus=(uniform(*marker_mu), uniform(*marker_mu), uniform(*marker_mu)),

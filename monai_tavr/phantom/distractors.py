@@ -1,7 +1,7 @@
 """What lies in the picture and is nobody's keypoint: echo probe, wires of an old operation, leads, clips, foreign catheters.
 
-Each kind comes with a probability per patient (a preset may change them). Some are dense blocks or ring-marked catheters on purpose:
-a network that learns "dense and tubular" instead of "capsule" must fail here, not in a hospital.
+Each kind comes with a probability per patient (a preset may change them). Some are dense blocks or ring-marked catheters on
+purpose: a network that learns "dense and tubular" instead of "capsule" must fail here, not in a hospital.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ def echo_probe(anatomy: Anatomy, rng: np.random.Generator) -> list[Tube]:
     """A transoesophageal probe: a ribbed shaft behind the heart that ends in a dense transducer."""
     x, depth = rng.uniform(-14, 14), rng.uniform(30, 40)
     tip = np.array([x + rng.uniform(-8, 8), depth - rng.uniform(0, 8), rng.uniform(-25, 40)])
-    curve = spline_curve(np.array([[x, depth, 190.0], [x + rng.uniform(-5, 5), depth, 110.0], tip + [0, 4, 38], tip]))
+    curve = spline_curve(np.array([[x, depth, 190.0], [x + rng.uniform(-5, 5), depth, 110.0], tip + np.array([0, 4, 38]), tip]))
     end, mu = curve.length, rng.uniform(0.6, 1.1)
     tubes = [
         _fixed(curve.span(0, end - 34), 4.6, 0.035 * mu, hollow=0.7),
-        _fixed(curve.span(end - 36, end - 3), 5.6, 0.075 * mu),
-        _fixed(curve.span(end - 27, end - 9), 4.2, 0.12 * mu),
-        _fixed(curve.span(end - 3, end), 4.4, 0.07 * mu),
+        _fixed(curve.span(end - 27, end - 9), 4.2, 0.10 * mu),
     ]
+    head = curve.span(end - 36, end + 3)
+    rounded = np.sqrt(np.clip(1 - (2 * np.linspace(0, 1, len(head)) - 1) ** 8, 0.02, 1))
+    tubes.append(Tube(head, 5.6 * rounded, 0.06 * mu))
     ribs = np.arange(end - 36 - 4.5 * rng.integers(8, 16), end - 36, 4.5)
     tubes += [band(curve, s, width=1.4, radius=5.0, mu=0.10 * mu, hollow=0.8) for s in ribs]
     return [Tube(t.points, t.radius, t.mu, t.hollow, 0.2) for t in tubes]
@@ -62,12 +63,15 @@ def skin_leads(anatomy: Anatomy, rng: np.random.Generator) -> list[Tube]:
     for _ in range(int(rng.integers(1, 5))):
         depth = rng.choice([-115.0, 115.0])
         spot = np.array([rng.uniform(-95, 95), depth, rng.uniform(-85, 85)])
-        snap = spot + np.array([[-0.5, 0, 0], [0.5, 0, 0]]) * rng.uniform(3, 5)
-        tubes.append(_fixed(snap, rng.uniform(1.6, 2.6), rng.uniform(0.12, 0.3)))
+        q = np.linspace(0, 2 * np.pi, 25)
+        ring = np.stack([np.cos(q), 0 * q, np.sin(q)], axis=1)
+        density = rng.uniform(0.08, 0.25)
+        tubes.append(_fixed(spot + rng.uniform(1.4, 2.2) * ring, 1.0, density))
+        tubes.append(_fixed(spot + 0.6 * ring, 0.8, density))
         heading = np.array([rng.choice([-1, 1]) * rng.uniform(0.2, 1), 0, rng.uniform(-1, 1)])
         steps = np.cumsum(heading + rng.normal(0, 0.35, (6, 3)) * [1, 0, 1], axis=0) * 34
         curve = spline_curve(np.concatenate([spot[None], spot + steps]), step=1.0)
-        tubes.append(_fixed(curve.points, rng.uniform(0.5, 0.8), rng.uniform(0.06, 0.16)))
+        tubes.append(_fixed(curve.points, rng.uniform(0.3, 0.6), rng.uniform(0.07, 0.2)))
     return tubes
 
 
@@ -84,7 +88,7 @@ def foreign_catheter(anatomy: Anatomy, rng: np.random.Generator) -> list[Tube]:
     """A central line or pulmonary catheter through the right heart, perhaps with ring marks."""
     start = np.array([rng.uniform(-50, -25), rng.uniform(-5, 20), 170.0])
     if rng.uniform() < 0.5:
-        knots = np.array([start, start + [4, 0, -70], start + [2, 0, -rng.uniform(95, 140)]])
+        knots = np.array([start, start + np.array([4, 0, -70]), start + np.array([2, 0, -rng.uniform(95, 140)])])
     else:
         knots = np.array([start, [-42, 2, 40], [-30, -10, -30], [5, -34, -36], [22, -26, 6], [rng.uniform(0, 40), 0, 40]])
     curve = spline_curve(knots + rng.normal(0, 3, knots.shape))
@@ -130,7 +134,15 @@ def implanted_device(anatomy: Anatomy, rng: np.random.Generator) -> list[Tube]:
     side = rng.choice([-1.0, 1.0])
     tip = np.array([rng.uniform(0, 30), -rng.uniform(25, 42), rng.uniform(-75, -50)])
     knots = np.array(
-        [[side * 85, -60, 120], [side * 40, -30, 135], [-38, -2, 105], [-42, 2, 40], [-36, -6, -20], tip + [-22, 8, 8], tip]
+        [
+            [side * 85, -60, 120],
+            [side * 40, -30, 135],
+            [-38, -2, 105],
+            [-42, 2, 40],
+            [-36, -6, -20],
+            tip + np.array([-22, 8, 8]),
+            tip,
+        ]
     )
     curve = spline_curve(knots)
     return [
@@ -154,7 +166,7 @@ _MAKERS: Mapping[str, Callable[[Anatomy, np.random.Generator], list[Tube]]] = Ma
 
 PROBABILITIES: Mapping[str, float] = MappingProxyType(
     {
-        "echo_probe": 0.18,
+        "echo_probe": 0.15,
         "skin_leads": 0.45,
         "second_wire": 0.2,
         "foreign_catheter": 0.2,

@@ -1,8 +1,9 @@
 """Make a data set: DICOM XA cines, their label files and the datalist, in several processes.
 
-``DIR/P000/C00.dcm`` and ``DIR/P000/C00.json`` per cine, ``DIR/datalist.json`` in the form of MONAI's decathlon lists, written last.
-``DIR/phantom.json`` keeps the settings: a second call with the same ones goes on where the first was interrupted, one with others
-is refused. A cine depends on preset, seed, patient and its number alone, so the files are the same for any number of processes.
+``DIR/P000/C00.dcm`` and ``DIR/P000/C00.json`` per cine, ``DIR/datalist.json`` in the form of MONAI's decathlon lists, written
+last. ``DIR/phantom.json`` keeps the settings: a second call with the same ones goes on where the first was interrupted, one with
+others is refused. A cine depends on preset, seed, patient and its number alone, so the files are the same for any number of
+processes.
 """
 
 from __future__ import annotations

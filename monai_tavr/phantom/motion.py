@@ -37,7 +37,7 @@ class Motion:
 
 
 def follow_weight(points: np.ndarray) -> np.ndarray:
-    """(N,) 0..1: how much of the root's motion a place (N, 3) mm has: 1 in the heart, little in arch, veins and near the spine."""
+    """(N,) 0..1: how much of the root's motion a place (N, 3) mm has: 1 in the heart, less in arch and veins."""
     distance = np.linalg.norm(points, axis=1)
     far = np.clip((distance - _HEART_MM) / 70.0, 0, 1)
     behind = np.clip((45.0 - points[:, 1]) / 25.0, 0.15, 1)

@@ -1,7 +1,7 @@
 """Kinds of data sets: how many patients, which procedures, which equipment, which X-ray machine.
 
-``tavr81`` mirrors the paper's data (81 patients, about 2854 frames); ``shift`` is what the training never saw: another dose, blur and
-display curve, other valve types, steeper angles, more distractors; ``demo`` is six studies to look at; ``tiny`` is for tests.
+``tavr81`` mirrors the paper's data (81 patients, about 2854 frames); ``shift`` is what the training never saw: another dose, blur
+and display curve, other valve types, steeper angles, more distractors; ``demo`` is six studies to look at; ``tiny`` is for tests.
 """
 
 from __future__ import annotations

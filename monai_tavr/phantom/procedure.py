@@ -243,8 +243,8 @@ def _sample_contrast(frames: int, rng: np.random.Generator, *, present: bool, ob
     end = arrival + rng.uniform(8, 26) if arrival > -50 else 1e3
     rise = 1 / (1 + np.exp(-(t - arrival) / 0.5))
     wash = 1 / (1 + np.exp((t - end) / 0.7))
-    peak = rng.uniform(0.6, 1.25)
-    trace = rng.uniform(0, 0.05)
+    peak = rng.uniform(0.65, 1.25)
+    trace = rng.uniform(0, 0.03)
     filling = np.maximum(peak * rise * wash, trace) if present else np.full(frames, trace * (rng.uniform() < 0.5))
     since = np.clip(t - arrival, 0, 12) if arrival > -50 else np.full(frames, 12.0)
     fade = rng.uniform(18, 45) + rng.uniform(1, 5) * since

@@ -1,15 +1,16 @@
 """Valve frames: the metal mesh that is folded in the capsule and opens in the annulus, and its two keypoints.
 
-A frame is a surface of revolution around a curved axis, radius = profile(f) * opening(f) with f = 0 at the inflow edge and 1 at the
-outflow edge; struts are curves (f, angle) on it. Four makes: ``evolut`` (hourglass of diamonds, opens from the inflow),
-``acurate`` (crowns and three stabilisation arches, opens from the outflow), ``sapien`` (short cylinder of cells, balloon), ``braided``
-(wires wound both ways, opens from the inflow).
+A frame is a surface of revolution around a curved axis, radius = profile(f) * opening(f) with f = 0 at the inflow edge and 1 at
+the outflow edge; struts are curves (f, angle) on it. Four makes: ``evolut`` (hourglass of diamonds, opens from the inflow),
+``acurate`` (crowns and three stabilisation arches, opens from the outflow), ``sapien`` (short cylinder of cells, balloon),
+``braided`` (wires wound both ways, opens from the inflow).
 FE1 and FE2 are the inflow crowns that stick out farthest across the frame's axis on the image.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -194,7 +195,7 @@ def _sapien(surface: _Surface) -> list[np.ndarray]:
     """Rows of V, the upper ones joined by posts that make tall cells."""
     frame = surface.frame
     levels = np.linspace(0, 0.62, frame.rows + 1)
-    paths = [_zigzag(surface, a, b, first_high=bool(i % 2)) for i, (a, b) in enumerate(zip(levels[:-1], levels[1:], strict=True))]
+    paths = [_zigzag(surface, a, b, first_high=bool(i % 2)) for i, (a, b) in enumerate(pairwise(levels))]
     paths.append(_zigzag(surface, 0.82, 1.0, first_high=bool(frame.rows % 2)))
     for j in range(frame.cells):
         angle = frame.rotation + (2 * j + (frame.rows % 2)) * np.pi / frame.cells
@@ -205,7 +206,7 @@ def _sapien(surface: _Surface) -> list[np.ndarray]:
 def _evolut(surface: _Surface) -> list[np.ndarray]:
     """Rows of diamonds and three tabs at the outflow."""
     frame, levels = surface.frame, _levels(surface.frame)
-    paths = [_zigzag(surface, a, b, first_high=bool(i % 2)) for i, (a, b) in enumerate(zip(levels[:-1], levels[1:], strict=True))]
+    paths = [_zigzag(surface, a, b, first_high=bool(i % 2)) for i, (a, b) in enumerate(pairwise(levels))]
     for j in range(3):
         paths.append(surface.at(np.array([0.98, 1.0, 1.04]), np.full(3, frame.rotation + 2 * np.pi / 3 * j)))
     return paths

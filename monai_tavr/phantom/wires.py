@@ -1,8 +1,8 @@
 """What is long and thin: the stiff guide wire with its loop in the ventricle, the pigtail catheter, the pacing lead.
 
-The guide wire comes from the groin over the arch, crosses the valve, runs towards the apex and curls up there. Its end is built by
-integrating a curvature that grows from zero, so it is tangent-continuous like real steel; its aortic part is a spline that ends
-in the same direction. Everything that follows (delivery catheter, frame) rides on this curve by arc length.
+The guide wire comes from the groin over the arch, crosses the valve, runs towards the apex and curls up there. Its end is built
+by integrating a curvature that grows from zero, so it is tangent-continuous like real steel; its aortic part is a spline that
+ends in the same direction. Everything that follows (delivery catheter, frame) rides on this curve by arc length.
 """
 
 from __future__ import annotations
@@ -141,10 +141,24 @@ def pacing_lead(anatomy: Anatomy, rng: np.random.Generator) -> list[Tube]:
     if uniform() < 0.8:
         cava = np.array([uniform(-54, -40), uniform(0, 14), 120.0])
         atrium = np.array([-38 + uniform(-6, 6), -2.0, -12.0])
-        knots = [cava + [2, 0, 60], cava, [cava[0] + uniform(-4, 3), 4.0, 40.0], atrium, tip + [-24, 9, 18], tip]
+        knots = [
+            cava + np.array([2, 0, 60]),
+            cava,
+            [cava[0] + uniform(-4, 3), 4.0, 40.0],
+            atrium,
+            tip + np.array([-24, 9, 18]),
+            tip,
+        ]
     else:
         cava = np.array([uniform(-34, -22), uniform(10, 24), -120.0])
-        knots = [cava + [3, 4, -70], cava, cava + [1, -8, 32], [-20 + uniform(-4, 4), -14.0, -56.0], tip + [-12, 5, 7], tip]
+        knots = [
+            cava + np.array([3, 4, -70]),
+            cava,
+            cava + np.array([1, -8, 32]),
+            [-20 + uniform(-4, 4), -14.0, -56.0],
+            tip + np.array([-12, 5, 7]),
+            tip,
+        ]
     curve = spline_curve(np.asarray(knots, dtype=float))
     hollow = uniform() < 0.6
     shaft = Tube(curve.points, 0.95, 0.13 if hollow else 0.17, 0.72 if hollow else 0.0)
