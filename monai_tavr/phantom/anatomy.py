@@ -209,8 +209,8 @@ class Anatomy:
         q = np.linspace(0, 1, 12)[:-1, None]
         between = np.prod([np.sin((angles - self.sinus_phase - 2 * np.pi / 3 * j) / 2) ** 2 for j in range(3)], axis=0) * 16
         # Height from the axis (q = 0) to the wall (q = 1): a crest between two cusps, a dip inside one.
-        crest = 0.42 * np.clip(1 - q**6, 0, 1)
-        pocket = 0.42 * np.clip(1 - q / 0.55, 0, 1) ** 1.5 - 0.09 * np.sin(np.pi * np.clip((q - 0.35) / 0.65, 0, 1))
+        crest = 0.36 * np.clip(1 - q**6, 0, 1)
+        pocket = 0.36 * np.clip(1 - q / 0.55, 0, 1) ** 1.5 - 0.09 * np.sin(np.pi * np.clip((q - 0.35) / 0.65, 0, 1))
         mix = np.clip(between, 0, 1)[None] ** 2
         height = closed * self.sinus_height * (mix * crest + (1 - mix) * pocket)
         return np.asarray(q[..., None] * ring[None] + height[..., None] * self.axis)

@@ -41,7 +41,7 @@ class DetectorSettings:
     """Settings of one cine. Lengths in pixels refer to 512 columns and scale with the image.
 
     Attributes:
-        photons: quanta per pixel at mean exposure; less is noisier.
+        photons: quanta per pixel of a 512 image at mean exposure; less is noisier.
         veil: part of the signal that is a smooth veil of scatter and glare.
         blur: sigma of the detector's blur.
         compression, compression_sigma: part of the low-pass that the display subtracts, and its sigma.
@@ -133,7 +133,8 @@ def _detect(attenuation: Image, settings: DetectorSettings, rng: np.random.Gener
     # Quanta spread over neighbouring pixels (scintillator, zoom), electronic noise does not.
     correlated = blur(white, 0.75 * max(scale, 0.7))
     correlated /= correlated.std()
-    signal += np.sqrt(np.maximum(signal, 1e-3) / np.float32(settings.photons)) * (correlated + np.float32(0.18) * white)
+    quanta = np.float32(settings.photons / scale**2)
+    signal += np.sqrt(np.maximum(signal, 1e-3) / quanta) * (correlated + np.float32(0.18) * white)
     return np.maximum(signal, np.float32(1e-3))
 
 
