@@ -1,0 +1,172 @@
+"""Evaluator handlers and saving transforms: what a validation, an evaluation and an inference leave on disk."""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import itertools
+import logging
+import os
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ignite.engine import Engine, Events
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+
+from monai_tavr.dicom import open_cine
+from monai_tavr.formats.label_json import CineLabel, PointEdit, write_json_atomically, write_label_json
+from monai_tavr.keypoints import Keypoints, KeypointSchema, KeypointState
+from monai_tavr.metrics import evaluate_keypoints
+from monai_tavr.postprocess import KeypointPostprocess, read_thresholds
+from monai_tavr.visualize import draw_overlay, write_png
+
+__all__ = ["MetricsReport", "SaveKeypointsd", "WorstFrames", "frame_error", "load_postprocess"]
+
+_MISS_PX = 50.0  # what a missed or invented point weighs beside an error in pixels
+
+
+def load_postprocess(
+    path: str | os.PathLike[str], *, schema: str | KeypointSchema = "tavr11", **options: Any
+) -> KeypointPostprocess:
+    """The decision rule with the thresholds of a model's file, or 0.5 everywhere where there is no such file."""
+    if not Path(path).is_file():
+        logging.getLogger(__name__).warning(f"no thresholds at {path}: every point is judged at 0.5")
+        return KeypointPostprocess(schema=schema, **options)
+    return KeypointPostprocess.from_thresholds(read_thresholds(path, schema=schema), schema=schema, **options)
+
+
+def frame_error(prediction: Keypoints, truth: Keypoints) -> float:
+    """How bad a frame is, in pixels per labelled point: distances up to 50, and 50 for each missed or invented point."""
+    judged = truth.state != KeypointState.UNLABELLED
+    distance = np.linalg.norm(prediction.xy - truth.xy, axis=1)
+    both, neither = prediction.visible & truth.visible, ~prediction.visible & ~truth.visible
+    error = np.where(both, np.minimum(distance, _MISS_PX), np.where(neither, 0.0, _MISS_PX))
+    return float(error[judged].mean()) if judged.any() else 0.0
+
+
+class WorstFrames:
+    """Evaluator handler: overlay pictures of the worst frames, prediction against truth, replaced after every run.
+
+    Args:
+        output_dir: folder of the pictures.
+        count: how many.
+        zoom: whole factor of enlargement.
+    """
+
+    def __init__(self, output_dir: str | os.PathLike[str], *, count: int = 12, zoom: int = 2) -> None:
+        self.output_dir, self.count, self.zoom = Path(output_dir), count, zoom
+        self._worst: list[tuple[float, int, str, Keypoints, Keypoints]] = []
+        self._tie = itertools.count()
+
+    def attach(self, engine: Engine) -> None:
+        """Listen to an evaluator whose output holds ``pred`` and ``truth`` as Keypoints."""
+        engine.add_event_handler(Events.STARTED, lambda _: self._worst.clear())
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.COMPLETED, self._draw)
+
+    def _collect(self, engine: Engine) -> None:
+        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+            prediction, truth = output["pred"], output["truth"]
+            path = str(item["image"].meta["filename_or_obj"])
+            heapq.heappush(self._worst, (frame_error(prediction, truth), next(self._tie), path, prediction, truth))
+            if len(self._worst) > self.count:
+                heapq.heappop(self._worst)
+
+    def _draw(self, engine: Engine) -> None:
+        if engine.state.rank != 0:
+            return
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        for old in self.output_dir.glob("worst_*.png"):
+            old.unlink()
+        for position, (error, _, path, prediction, truth) in enumerate(sorted(self._worst, key=lambda w: (-w[0], w[1]))):
+            frame = open_cine(path).frame(truth.frame)
+            name = f"worst_{position:02d}_{Path(path).parent.name}_{Path(path).stem}_frame{truth.frame:03d}.png"
+            title = f"{Path(path).stem} frame {truth.frame}: {error:.1f} px per point"
+            write_png(self.output_dir / name, draw_overlay(frame, prediction, truth=truth, title=title, zoom=self.zoom))
+
+
+class MetricsReport:
+    """Evaluator handler: all figures to ``metrics.json``, per point, group and patient to ``metrics.csv``, a few to the log.
+
+    Args:
+        output_dir: folder of the two files.
+        bootstrap: replicates of the patient bootstrap behind the intervals.
+    """
+
+    shown = (
+        "f1",
+        "precision",
+        "recall",
+        "mean_error_px",
+        "median_error_px",
+        "p95_error_px",
+        "localisation_accuracy_20px",
+        "group_accuracy",
+        "n_frames",
+        "n_patients",
+    )
+
+    def __init__(self, output_dir: str | os.PathLike[str], *, bootstrap: int = 1000) -> None:
+        self.output_dir, self.bootstrap = Path(output_dir), bootstrap
+        self.logger = logging.getLogger("monai_tavr.evaluate")
+        self._rows: list[tuple[Keypoints, Keypoints, str]] = []
+
+    def attach(self, engine: Engine) -> None:
+        """Listen to an evaluator whose output holds ``pred`` and ``truth`` as Keypoints."""
+        engine.add_event_handler(Events.STARTED, lambda _: self._rows.clear())
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.COMPLETED, self._write)
+
+    def _collect(self, engine: Engine) -> None:
+        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+            # a datalist without patients: a file is the next best cluster
+            patient = str(item.get("patient") or item["image"].meta["filename_or_obj"])
+            self._rows.append((output["pred"], output["truth"], patient))
+
+    def _write(self, engine: Engine) -> None:
+        predictions, truths, patients = (list(column) for column in zip(*self._rows, strict=True))
+        report = evaluate_keypoints(predictions, truths, patients=patients, bootstrap=self.bootstrap)
+        write_json_atomically(self.output_dir / "metrics.json", report)
+        write_metrics_csv(self.output_dir / "metrics.csv", report)
+        for name in self.shown:
+            value = report.get(name)
+            self.logger.info(f"{name:28s}{value:.4f}" if isinstance(value, float) else f"{name:28s}{value}")
+
+
+def write_metrics_csv(path: str | os.PathLike[str], report: Mapping[str, Any]) -> None:
+    """A report of :func:`evaluate_keypoints` as a table: one row for all, and one per point, group and patient."""
+    rows: list[tuple[str, str, Mapping[str, Any]]] = [("all", "", report)]
+    for level in ("point", "group", "patient"):
+        rows += [(level, name, figures) for name, figures in report.get(f"per_{level}", {}).items()]
+    columns = [name for name, value in report.items() if isinstance(value, int | float)]
+    with Path(path).open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream)
+        table.writerow(["level", "name", *columns])
+        table.writerows([level, name, *(figures.get(c) for c in columns)] for level, name, figures in rows)
+
+
+class SaveKeypointsd(MapTransform):
+    """Write the label JSON of each cine: ``a/b.dcm`` gives ``output_dir/b.json``.
+
+    Args:
+        keys: lists of :class:`Keypoints`, one per frame.
+        output_dir: folder of the files.
+        image_key: the image, a MetaTensor whose meta data name its file.
+    """
+
+    def __init__(self, keys: KeysCollection, *, output_dir: str | os.PathLike[str], image_key: str = "image") -> None:
+        super().__init__(keys)
+        self.output_dir, self.image_key = Path(output_dir), image_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        path = Path(str(item[self.image_key].meta["filename_or_obj"]))
+        for key in self.key_iterator(item):
+            frames: Sequence[Keypoints] = item[key]
+            edits = {(k.frame, name): PointEdit("model") for k in frames for name in k.schema.names}
+            label = CineLabel(image=open_cine(path).info.image_info, frames=tuple(frames), edits=edits)
+            write_label_json(self.output_dir / f"{path.stem}.json", label)
+        return item

@@ -1,0 +1,263 @@
+"""What the bundle's configurations need beside MONAI's engines: precision, batches, resuming, progress, the key figure."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import Checkpoint
+from monai.engines import default_prepare_batch
+from monai.handlers import CheckpointSaver, IgniteMetricHandler
+from monai.inferers import SimpleInferer
+from torch import Tensor, nn
+
+from monai_tavr.keypoints import KeypointSchema
+from monai_tavr.metrics import KeypointMetrics
+
+__all__ = [
+    "AutocastInferer",
+    "BestModelSaver",
+    "CineInferer",
+    "ProgressLog",
+    "TrainingCheckpoint",
+    "ValidationScore",
+    "bf16_is_fast",
+    "loss_terms",
+    "prepare_batch",
+    "validation_metrics",
+]
+
+
+def bf16_is_fast(device: str | torch.device) -> bool:
+    """Whether the device computes in bfloat16 natively (elsewhere it is emulated, and slower than float32)."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def prepare_batch(
+    batch: Mapping[str, Any], device: str | torch.device | None = None, non_blocking: bool = False, **kwargs: Any
+) -> tuple[Tensor, Tensor | None]:
+    """MONAI's default, with ``target`` for a label and the image in channels-last memory, which convolutions on CPUs prefer.
+
+    Args:
+        batch: ``image`` (B, C, h, w), and ``target`` (B, K + G, 3) where there is one.
+        device: where to move them.
+        non_blocking: see ``Tensor.to``.
+        kwargs: for ``Tensor.to``.
+    """
+    pair = {"image": batch["image"]} | ({"label": batch["target"]} if "target" in batch else {})
+    image, target = default_prepare_batch(pair, device, non_blocking, **kwargs)
+    return image.contiguous(memory_format=torch.channels_last), target
+
+
+class AutocastInferer(SimpleInferer):
+    """Forward pass under autocast; the output is float32. (MONAI's trainers autocast on CUDA only.)
+
+    Args:
+        device: where the network is.
+        enabled: False = full precision.
+        dtype: of the convolutions.
+    """
+
+    def __init__(self, device: str | torch.device = "cpu", *, enabled: bool = True, dtype: torch.dtype = torch.bfloat16) -> None:
+        super().__init__()
+        self.device_type, self.enabled, self.dtype = torch.device(device).type, enabled, dtype
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        plain = inputs.as_subclass(Tensor)  # meta data would be carried through every layer
+        with torch.autocast(self.device_type, dtype=self.dtype, enabled=self.enabled):
+            output = network(plain, *args, **kwargs)
+        return output.float()
+
+
+class CineInferer(AutocastInferer):
+    """Runs a network of single frames over cines: (B, F, h, w) to (B, F, K + G, 4).
+
+    Args:
+        device: where the network is.
+        batch_size: frames per forward pass.
+        enabled: see :class:`AutocastInferer`.
+        dtype: see :class:`AutocastInferer`.
+    """
+
+    def __init__(
+        self,
+        device: str | torch.device = "cpu",
+        *,
+        batch_size: int = 8,
+        enabled: bool = False,
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
+        super().__init__(device, enabled=enabled, dtype=dtype)
+        if batch_size < 1:
+            raise ValueError(f"batch_size is at least one frame, got {batch_size}")
+        self.batch_size = batch_size
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        batches = inputs.as_subclass(Tensor).flatten(0, 1)[:, None].split(self.batch_size)
+        outputs = [super(CineInferer, self).__call__(b, network, *args, **kwargs) for b in batches]
+        return torch.cat(outputs).unflatten(0, inputs.shape[:2])
+
+
+def loss_terms(loss: nn.Module) -> Callable[[Mapping[str, Any]], dict[str, float]]:
+    """What to log of an iteration: a function of the trainer's output that gives the loss and its unweighted terms."""
+
+    def terms(output: Mapping[str, Any]) -> dict[str, float]:
+        parts: Mapping[str, Tensor] = getattr(loss, "terms", {})
+        return {"loss": float(output["loss"])} | {name: float(value) for name, value in parts.items()}
+
+    return terms
+
+
+class ProgressLog:
+    """Trainer handler: a line every ``interval`` iterations with mean loss and terms, learning rate, speed and time left.
+
+    Args:
+        terms: function of the trainer's output, see :func:`loss_terms`.
+        optimizer: whose learning rate to show.
+        interval: iterations per line.
+    """
+
+    def __init__(
+        self,
+        terms: Callable[[Mapping[str, Any]], Mapping[str, float]],
+        *,
+        optimizer: torch.optim.Optimizer,
+        interval: int = 20,
+    ) -> None:
+        self.terms, self.optimizer, self.interval = terms, optimizer, interval
+        self.logger = logging.getLogger("monai_tavr.progress")
+        self._sums: dict[str, float] = {}
+        self._count, self._busy, self._since = 0, 0.0, 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Listen to a trainer."""
+        engine.add_event_handler(Events.GET_BATCH_STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
+
+    def _start(self, engine: Engine) -> None:
+        self._since = time.monotonic()
+
+    def _step(self, engine: Engine) -> None:
+        # only iterations count: validation and saving do not blur the speed
+        self._busy += time.monotonic() - self._since
+        for name, value in self.terms(engine.state.output).items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+        if self._count >= self.interval:
+            self._log(engine)
+            self._sums, self._count, self._busy = {}, 0, 0.0
+
+    def _log(self, engine: Engine) -> None:
+        state, speed = engine.state, self._count / max(self._busy, 1e-9)
+        within = (state.iteration - 1) % state.epoch_length + 1
+        left = timedelta(seconds=int((state.max_epochs * state.epoch_length - state.iteration) / speed))
+        parts = [f"epoch {state.epoch}/{state.max_epochs}", f"iteration {within}/{state.epoch_length}"]
+        parts += [f"{name} {total / self._count:.4f}" for name, total in self._sums.items()]
+        parts += [f"lr {self.optimizer.param_groups[0]['lr']:.2e}", f"{speed:.2f} it/s", f"left {left}"]
+        self.logger.info("  ".join(parts))
+
+
+class ValidationScore(KeypointMetrics):
+    """One figure to choose a model by: end-to-end F1 (present and within 20 px) less a fiftieth of the mean error in pixels.
+
+    F1 alone stops rewarding precision below 20 px; the error alone rewards leaving hard points out. One pixel weighs as much as
+    two points of F1.
+    """
+
+    def __init__(self, schema: str | KeypointSchema = "tavr11") -> None:
+        super().__init__(schema)
+
+    def aggregate(self) -> float:
+        """The score; 0 where no point was found."""
+        report = self.report()
+        f1, error = report["f1_within_20px"], report["mean_error_px"]
+        return 0.0 if f1 is None or error is None else f1 - error / 50
+
+
+def validation_metrics(schema: str | KeypointSchema, pairs: Callable[..., Any]) -> dict[str, IgniteMetricHandler]:
+    """Figures to show beside the score; ``pairs`` extracts lists of predictions and truths from the evaluator's output."""
+    shown = ("f1", "precision", "recall", "f1_within_20px", "mean_error_px", "localisation_accuracy_20px", "group_accuracy")
+    metrics = {name: KeypointMetrics(schema, key=name) for name in shown}
+    return {name: IgniteMetricHandler(metric, output_transform=pairs, save_details=False) for name, metric in metrics.items()}
+
+
+class BestModelSaver(CheckpointSaver):
+    """MONAI's saver of the best model as a plain state dict; it remembers the best score, so that a resumed run does."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Score and name of the saved file."""
+        if self._key_metric_checkpoint is None:
+            raise ValueError("BestModelSaver needs save_key_metric: true")
+        return dict(self._key_metric_checkpoint.state_dict())
+
+
+class TrainingCheckpoint:
+    """Trainer handler: writes the whole state of a training to one file, and goes on from it.
+
+    The file is complete or absent, whenever the process is killed. Of the learning-rate schedule only the position is kept, so
+    that a finished run can be prolonged by a larger ``max_epochs``.
+
+    Args:
+        path: of the checkpoint.
+        objects: name -> what has ``state_dict`` and ``load_state_dict``.
+        lr_scheduler: stepped once per iteration.
+        resume: go on from ``path`` where it exists.
+        interval: epochs between writes.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        objects: Mapping[str, Any],
+        *,
+        lr_scheduler: torch.optim.lr_scheduler.LRScheduler,
+        resume: bool = True,
+        interval: int = 1,
+    ) -> None:
+        self.path, self.objects, self.lr_scheduler = Path(path), dict(objects), lr_scheduler
+        self.resume, self.interval = resume, interval
+        self.logger = logging.getLogger("monai_tavr.checkpoint")
+
+    def attach(self, engine: Engine) -> None:
+        """Listen to a trainer."""
+        engine.add_event_handler(Events.STARTED, self.load)
+        engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self.save)
+
+    def load(self, engine: Engine) -> None:
+        """Go on where the file left off, if there is one."""
+        if not (self.resume and self.path.is_file()):
+            return
+        checkpoint = torch.load(self.path, map_location="cpu", weights_only=True)
+        if checkpoint["epoch"] > engine.state.max_epochs:
+            raise ValueError(
+                f"{self.path} holds epoch {checkpoint['epoch']}, but max_epochs is {engine.state.max_epochs}:"
+                " raise max_epochs, choose another output_dir, or start anew with --resume false"
+            )
+        Checkpoint.load_objects(to_load=self.objects, checkpoint=checkpoint)
+        engine.state.epoch = checkpoint["epoch"]
+        engine.state.iteration = checkpoint["epoch"] * engine.state.epoch_length
+        self.lr_scheduler.last_epoch = engine.state.iteration
+        self.logger.info(f"resumed after epoch {checkpoint['epoch']} from {self.path}")
+
+    def save(self, engine: Engine) -> None:
+        """Write the state beside the file and rename it into place."""
+        if engine.state.rank != 0:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_name(f".{self.path.name}.part")
+        states = {name: _unwrap(part).state_dict() for name, part in self.objects.items()}
+        torch.save(states | {"epoch": engine.state.epoch}, temporary)
+        temporary.replace(self.path)
+
+
+def _unwrap(part: Any) -> Any:
+    return part.module if isinstance(part, nn.parallel.DistributedDataParallel) else part
