@@ -36,7 +36,7 @@ __all__ = [
     "root_ends",
 ]
 
-CONTRAST_RISE = 0.05
+CONTRAST_RISE = 0.07
 """Attenuation (natural logarithm) by which contrast must darken the inside of the root's outline."""
 OPEN_FRACTION = 0.5
 """How far the inflow edge must be open."""

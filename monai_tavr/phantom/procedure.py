@@ -243,7 +243,7 @@ def _sample_contrast(frames: int, rng: np.random.Generator, *, present: bool, ob
     end = arrival + rng.uniform(8, 26) if arrival > -50 else 1e3
     rise = 1 / (1 + np.exp(-(t - arrival) / 0.5))
     wash = 1 / (1 + np.exp((t - end) / 0.7))
-    peak = rng.uniform(0.65, 1.25)
+    peak = rng.uniform(0.95, 1.55)
     trace = rng.uniform(0, 0.03)
     filling = np.maximum(peak * rise * wash, trace) if present else np.full(frames, trace * (rng.uniform() < 0.5))
     since = np.clip(t - arrival, 0, 12) if arrival > -50 else np.full(frames, 12.0)
