@@ -1,4 +1,4 @@
-"""A bundle whose network needs no training: every point lies at the centroid of what is bright, the weights are the probabilities.
+"""A bundle whose network needs no training: every point lies at the centroid of what is bright, its probability is a weight.
 
 So positions and decisions of a prediction can be worked out by hand.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from monai_tavr.keypoints import KeypointSchema, load_schema
@@ -22,7 +23,7 @@ network_def:
 
 
 class CentroidNet(torch.nn.Module):
-    """(B, 1, h, w) -> (B, K+G, 4): the centroid of the light, visibility logits from the weights, a spread of a tenth of the image."""
+    """(B, 1, h, w) -> (B, K+G, 4): the centroid of the light, visibility logits from the weights, a spread of 0.1."""
 
     def __init__(self, schema: str | KeypointSchema = "tavr11") -> None:
         super().__init__()
@@ -65,3 +66,10 @@ def write_bundle(
         chosen = {"schema": points.name, "thresholds": thresholds, "selected_on": "nothing"}
         (root / "models" / "thresholds.json").write_text(json.dumps(chosen))
     return root
+
+
+def bright_square(shape: tuple[int, int], x: float, y: float, half: int = 16) -> np.ndarray:
+    """(H, W) uint8, black with a white square centred on (x, y); x and y lie between pixels, e.g. 47.5."""
+    frame = np.zeros(shape, np.uint8)
+    frame[int(y + 0.5) - half : int(y + 0.5) + half, int(x + 0.5) - half : int(x + 0.5) + half] = 255
+    return frame
