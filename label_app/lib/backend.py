@@ -32,6 +32,8 @@ __all__ = ["APP_DIR", "Backend"]
 
 logger = logging.getLogger(__name__)
 
+_FAILED = "the server failed at this request; its log says more"
+
 APP_DIR = Path(__file__).resolve().parents[1]
 
 
@@ -81,6 +83,9 @@ class Backend:
             return JSONResponse(call(app))
         except MONAILabelException as error:
             return _explained(error)
+        except Exception:
+            logger.exception("a request failed")
+            return JSONResponse({"detail": _FAILED}, status_code=500)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -147,4 +152,4 @@ def _explained(error: Exception) -> JSONResponse:
         return JSONResponse({"detail": words}, status_code=400)
     if kind == MONAILabelError.APP_INIT_ERROR:
         return JSONResponse({"detail": words}, status_code=409)
-    return JSONResponse({"detail": "the server failed at this request; its log says more"}, status_code=500)
+    return JSONResponse({"detail": _FAILED}, status_code=500)

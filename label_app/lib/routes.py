@@ -18,7 +18,11 @@ __all__ = ["app_router", "viewer_router"]
 _VIEWER = APP_DIR / "viewer"
 _HASHED = re.compile(r"\.[0-9a-f]{20}\.(js|css)$|^[0-9a-f]{20}\.wasm$")
 _UNCERTAIN_BELOW = 0.75
-_REMOTE_LINKS = re.compile(r"<link[^>]*(?:fonts\.gstatic\.com|fonts\.googleapis\.com)[^>]*/?>")
+# OHIF fetches a font from Google; this server's pages ask no other machine for anything
+_REMOTE_FONTS = re.compile(
+    r"<link[^>]*fonts\.(?:gstatic|googleapis)\.com[^>]*>|@import url\(https://fonts\.googleapis\.com[^)]*\);"
+)
+_STYLES = "app.bundle.css"
 
 
 def app_router(index: StudyIndex, backend: Backend) -> APIRouter:
@@ -71,7 +75,7 @@ def viewer_router(ohif: Path) -> APIRouter:
         ohif: folder of the compiled viewer.
     """
     router = APIRouter()
-    index_html = _REMOTE_LINKS.sub("", (ohif / "index.html").read_text(encoding="utf-8"))
+    index_html, styles = (_REMOTE_FONTS.sub("", (ohif / f).read_text(encoding="utf-8")) for f in ("index.html", _STYLES))
 
     @router.get("/", include_in_schema=False)
     def root() -> Response:
@@ -80,6 +84,10 @@ def viewer_router(ohif: Path) -> APIRouter:
     @router.get("/ohif/app-config.js", include_in_schema=False)
     def app_config() -> Response:
         return _file(_VIEWER, "app-config.js")
+
+    @router.get(f"/ohif/{_STYLES}", include_in_schema=False)
+    def app_styles() -> Response:
+        return Response(styles, media_type="text/css", headers={"Cache-Control": "no-cache"})
 
     @router.get("/tavr/viewer/{name}", include_in_schema=False)
     def viewer_file(name: str) -> Response:

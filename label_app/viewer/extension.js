@@ -15,10 +15,16 @@ function hostElement(ref) {
   return { $$typeof: Symbol.for('react.element'), type: 'div', key: null, ref, props, _owner: null };
 }
 
+// OHIF makes the panel's node before it enters the mode, or after: whichever comes second mounts
+let host = null;
 let unmount = null;
 function hostPanel(node) {
+  host = node;
+  mount();
+}
+function mount() {
   unmount?.();
-  unmount = node && session ? mountPanel(node, session) : null;
+  unmount = host && session ? mountPanel(host, session) : null;
 }
 
 function addStyles() {
@@ -72,6 +78,7 @@ export default {
     playStacks(services.cineService);
     session = new Session();
     session.start();
+    mount();
     // for tests and for the browser's console
     window.tavr = { session, activeViewport };
   },
@@ -79,6 +86,7 @@ export default {
   onModeExit() {
     session?.stop();
     session = null;
+    mount();
   },
 
   getPanelModule: () => [

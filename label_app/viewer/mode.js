@@ -9,7 +9,7 @@ const TOOL_GROUP = 'default';
 
 const tool = (id, icon, label) => ({
   id,
-  uiType: 'ohif.toolButton',
+  uiType: 'ohif.radioGroup',
   props: {
     icon,
     label,
@@ -20,7 +20,7 @@ const tool = (id, icon, label) => ({
 });
 const action = (id, icon, label, commands, evaluate = 'evaluate.action') => ({
   id,
-  uiType: 'ohif.toolButton',
+  uiType: 'ohif.radioGroup',
   props: { icon, label, tooltip: label, commands, evaluate },
 });
 
