@@ -19,6 +19,8 @@ from monai_tavr.phantom.raster import draw_tube
 
 __all__ = ["Curve", "Tube", "band", "draw_tubes", "move_tubes", "spline_curve"]
 
+_HARDENING = 0.72  # a beam that has come through a chest is harder: metal attenuates it less than its nominal mu
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
@@ -117,4 +119,5 @@ def move_tubes(tubes: Iterable[Tube], displacement: Callable[[np.ndarray], np.nd
 def draw_tubes(density: np.ndarray, camera: Camera, tubes: Iterable[Tube]) -> None:
     """Add tubes to the attenuation ``density`` (H, W) float64, in place."""
     for tube in tubes:
-        draw_tube(density, camera, tube.points, radius=tube.radius, mu=tube.mu, hollow=tube.hollow)
+        mu = np.asarray(tube.mu) * _HARDENING
+        draw_tube(density, camera, tube.points, radius=tube.radius, mu=mu, hollow=tube.hollow)

@@ -82,10 +82,10 @@ def _sample_blocks(rng: np.random.Generator, radius: float) -> tuple[Block, ...]
     blocks, gap = [], 0.0
     for _ in range(int(rng.choice(4, p=[0.3, 0.35, 0.25, 0.1]))):
         gap += rng.uniform(7, 30)
-        length = rng.uniform(3, 18)
+        length = rng.uniform(3, 20)
         hollow = float(rng.choice([0.0, 0.55, 0.8]))
         mu = rng.uniform(0.10, 0.26) if hollow < 0.8 else rng.uniform(0.28, 0.42)
-        blocks.append(Block(gap, length, radius * rng.uniform(0.75, 1.12), mu, rng.uniform(0.45, 1.0), hollow))
+        blocks.append(Block(gap, length, radius * rng.uniform(0.75, 1.25), mu, rng.uniform(0.4, 1.0), hollow))
         gap += length
     return tuple(blocks)
 
@@ -101,14 +101,14 @@ def sample_delivery(rng: np.random.Generator, *, kind: str) -> DeliverySystem:
     uniform, balloon = rng.uniform, kind == "balloon"
     radius = uniform(2.4, 3.1) if balloon else uniform(2.7, 3.5)
     widths = [uniform(0.9, 1.6)] * 3 if balloon else [uniform(1.6, 3.2), uniform(1.2, 2.0), uniform(1.4, 2.6)]
-    marker_mu = (0.85, 1.3) if balloon else (0.36, 0.6)
+    marker_mu = (0.85, 1.3) if balloon else (0.42, 0.7)
     return DeliverySystem(
         kind=kind,
         length={"retract": uniform(42, 60), "split": uniform(40, 54), "balloon": uniform(30, 42)}[kind],
         radius=radius,
         wall_mu=uniform(0.05, 0.10),
         wall_hollow=uniform(0.8, 0.88),
-        fill_mu=uniform(0.02, 0.085),
+        fill_mu=uniform(0.012, 0.06),
         middle=0.5 if balloon else uniform(0.26, 0.5),
         marker_widths=(widths[0], widths[1], widths[2]),
         marker_mus=(uniform(*marker_mu), uniform(*marker_mu), uniform(*marker_mu)),
@@ -253,7 +253,7 @@ def _folded_valve(system: DeliverySystem, wire: Curve, folded: tuple[float, floa
 def _markers(system: DeliverySystem, wire: Curve, at: _Places) -> list[Tube]:
     tubes = []
     balloon = system.kind == "balloon"
-    radius, hollow = (1.05, 0.0) if balloon else (system.radius * 1.04, 0.86)
+    radius, hollow = (1.05, 0.0) if balloon else (system.radius * 1.12, 0.84)
     for place, width, mu in zip((at.proximal, at.middle, at.distal), system.marker_widths, system.marker_mus, strict=True):
         if system.marker_pairs and place != at.middle:
             for side in (-1, 1):
