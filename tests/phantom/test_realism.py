@@ -1,0 +1,65 @@
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from monai_tavr.phantom.cine import render_cine
+from monai_tavr.phantom.presets import preset_named
+from monai_tavr.phantom.procedure import plan_cine, sample_patient
+from monai_tavr.phantom.realism import PERCENTILES, REAL, frame_statistics, mean_statistics
+
+
+def test_percentiles_of_a_ramp():
+    ramp = np.tile(np.linspace(0, 255, 512), (512, 1)).astype(np.uint8)
+    np.testing.assert_allclose(frame_statistics(ramp).percentiles, np.array(PERCENTILES) * 2.55, atol=1)
+
+
+def test_twelve_bits_count_as_eight():
+    frame = np.random.default_rng(0).integers(0, 256, (512, 512)).astype(np.uint8)
+    eight, twelve = frame_statistics(frame), frame_statistics((frame.astype(np.uint32) * 4095 // 255).astype(np.uint16))
+    np.testing.assert_allclose(eight.percentiles, twelve.percentiles, atol=0.1)
+    np.testing.assert_allclose(eight.bands, twelve.bands, rtol=0.01)
+
+
+def test_a_band_sees_its_own_scale():
+    # A wave of period 24 pixels passes the band between sigma 4 and 8 with exp(-(2 pi 4 / 24)^2 / 2) - exp(-(2 pi 8 / 24)^2 / 2).
+    wave = 128 + 40 * np.sin(2 * np.pi * np.arange(512) / 24)
+    frame = np.tile(np.rint(wave), (512, 1)).astype(np.uint8)
+    bands = frame_statistics(frame).bands
+    k = 2 * np.pi / 24
+    assert bands[2] == pytest.approx(40 / np.sqrt(2) * (np.exp(-((4 * k) ** 2) / 2) - np.exp(-((8 * k) ** 2) / 2)), rel=0.05)
+    assert int(np.argmax(bands)) in (1, 2)
+
+
+def test_white_noise_has_a_flat_spectrum_and_its_integral_a_steep_one():
+    white = np.random.default_rng(0).normal(128, 20, (512, 512))
+    assert frame_statistics(white.clip(0, 255).astype(np.uint8)).spectrum_slope == pytest.approx(0, abs=0.1)
+    smooth = cv2.GaussianBlur(white, (0, 0), 3)
+    smooth = 128 + 40 * (smooth - smooth.mean()) / smooth.std()
+    assert frame_statistics(smooth.clip(0, 255).astype(np.uint8)).spectrum_slope < -2
+
+
+def test_other_sizes_are_brought_to_512():
+    frame = np.random.default_rng(0).integers(0, 256, (1024, 1024)).astype(np.uint8)
+    shrunk = cv2.resize(frame, (512, 512), interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(frame_statistics(frame).bands, frame_statistics(shrunk).bands, rtol=0.02)
+
+
+def test_no_frames_is_an_error():
+    with pytest.raises(ValueError, match="no frames"):
+        mean_statistics([])
+
+
+@pytest.mark.slow
+def test_phantom_frames_are_within_a_quarter_of_real_ones():
+    preset = replace(preset_named("tavr81"), frames=(3, 3))
+    frames = []
+    for index in range(18):
+        patient = sample_patient(preset, seed=0, index=index)
+        cine = render_cine(patient.anatomy, plan_cine(patient, index % len(patient.cines), preset=preset, size=512))
+        frames.extend(cine.frames[1:])
+    mean = mean_statistics(frames)
+    np.testing.assert_allclose(mean.percentiles, REAL.percentiles, rtol=0.25)
+    np.testing.assert_allclose(mean.bands, REAL.bands, rtol=0.25)
+    assert mean.spectrum_slope == pytest.approx(REAL.spectrum_slope, abs=0.75)
