@@ -246,14 +246,15 @@ def _legend(
 
 def _scale_bar(canvas: _Canvas, spacing: tuple[float, float] | None) -> None:
     """A bar of 10 mm at the lower right, where the spacing is known and the bar fits."""
-    height, width = (s / canvas.zoom for s in canvas.pixels.shape[:2])
-    if spacing is None or (length := _SCALE_BAR_MM / spacing[0]) > 0.5 * width:
+    height, width = canvas.pixels.shape[:2]
+    if spacing is None or (length := round(_SCALE_BAR_MM / spacing[0] * canvas.zoom)) > 0.5 * width:
         return
-    right, y = width * 0.97, height * 0.97
-    canvas.line(np.array([right - length, y]), np.array([right, y]), _WHITE)
+    right, bottom, thick = round(width * 0.97), round(height * 0.97), canvas.width + 1
+    cv2.rectangle(canvas.pixels, (right - length - 1, bottom - thick - 1), (right, bottom), (0, 0, 0), -1)
+    cv2.rectangle(canvas.pixels, (right - length, bottom - thick), (right - 1, bottom - 1), _WHITE, -1)
     text = f"{_SCALE_BAR_MM:g} mm"
     text_width, text_height = canvas.text_size(text)
-    canvas.write([(text, (right * canvas.zoom - text_width, y * canvas.zoom - 1.3 * text_height), _WHITE)])
+    canvas.write([(text, (right - text_width, bottom - thick - 1.3 * text_height), _WHITE)])
 
 
 def contact_sheet(pictures: Sequence[np.ndarray], *, columns: int | None = None, gap: int = 4) -> np.ndarray:
