@@ -27,7 +27,8 @@ function defineTool(tools) {
   class KeypointsTool extends tools.ProbeTool {
     static toolName = TOOL_NAME;
 
-    renderAnnotation(enabledElement, svg) {
+    // a field and not a method: ProbeTool's own is a field, which would hide it
+    renderAnnotation = (enabledElement, svg) => {
       const { viewport } = enabledElement;
       const all = tools.annotation.state.getAnnotations(TOOL_NAME, viewport.element) ?? [];
       const shown = this.filterInteractableAnnotationsForElement(viewport.element, all) ?? [];
@@ -36,7 +37,7 @@ function defineTool(tools) {
       drawSkeleton(tools.drawing, svg, shown[0].annotationUID, places);
       for (const annotation of shown) drawPoint(tools.drawing, svg, annotation, places.get(annotation.data.label));
       return true;
-    }
+    };
   }
   return KeypointsTool;
 }
