@@ -32,6 +32,7 @@ class Preset:
         phases: of a patient's cines; with ``skip_probability`` one of them is left out.
         one_cine_each: patient i has one cine, of phase ``phases[i % len(phases)]``.
         test_only: all patients belong to the test part.
+        typical: every cine shows what its phase is expected to show, no rare combinations.
         makes: valve make -> weight.
         primary, secondary: (low, high) degrees of the C-arm.
         field_mm: (low, high) width of the field of view at the heart.
@@ -48,6 +49,7 @@ class Preset:
     skip_probability: float = 0.48
     one_cine_each: bool = False
     test_only: bool = False
+    typical: bool = False
     makes: Mapping[str, float] = field(default_factory=lambda: {"evolut": 0.4, "acurate": 0.35, "sapien": 0.25})
     primary: Range = (-26.0, 26.0)
     secondary: Range = (-22.0, 20.0)
@@ -93,6 +95,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 phases=("survey", "positioning", "deployment", "follow-up", "deployment", "positioning"),
                 one_cine_each=True,
                 test_only=True,
+                typical=True,
             ),
             Preset(
                 "tiny",

@@ -34,19 +34,27 @@ _UNDECIDED = (0.3, 0.68)  # opening of the inflow edge that a person would argue
 
 @dataclass(frozen=True)
 class _Chances:
-    """Probabilities of a phase: contrast, a delivery system, a wire, a pigtail, a pacing lead, nothing but the chest."""
+    """Probabilities in a phase: contrast is given; there is a delivery system, a wire, a pigtail; the valve has been implanted;
+    an earlier valve is there; the capsule has come near the annulus."""
 
     contrast: float
     system: float
     wire: float
     pigtail: float
+    implanted: float = 0.0
+    previous: float = 0.07
+    near: float = 0.68
+
+    def typical(self) -> _Chances:
+        """What is likely is certain, what is not never happens."""
+        return _Chances(*(float(p >= 0.5) for p in vars(self).values()))
 
 
 _CHANCES = {
     "survey": _Chances(contrast=0.88, system=0.12, wire=0.6, pigtail=0.95),
     "positioning": _Chances(contrast=0.5, system=0.93, wire=1.0, pigtail=0.85),
     "deployment": _Chances(contrast=0.45, system=0.94, wire=1.0, pigtail=0.9),
-    "follow-up": _Chances(contrast=0.62, system=0.3, wire=0.6, pigtail=0.92),
+    "follow-up": _Chances(contrast=0.62, system=0.3, wire=0.6, pigtail=0.92, implanted=0.9),
 }
 
 
@@ -137,10 +145,12 @@ def plan_cine(patient: Patient, cine: int, *, preset: Preset, size: int) -> Cine
     """Decide everything about one cine of ``patient`` at ``size`` rows and columns."""
     phase, frames, seed = patient.cines[cine]
     rng = np.random.default_rng(child_seed(seed, 0))
+    chances = _CHANCES[phase].typical() if preset.typical else _CHANCES[phase]
     camera = _sample_camera(patient.anatomy, preset, rng, size)
-    equipment, states = _sample_devices(patient, preset, phase, frames, rng)
+    equipment, states = _sample_devices(patient, preset, phase, chances, frames, rng)
     frame_time = float(rng.choice([66.667, 66.667, 100.0, 133.333]))
-    contrast = _sample_contrast(frames, rng, present=rng.uniform() < _CHANCES[phase].contrast, obstructed=equipment.loaded)
+    present = rng.uniform() < chances.contrast
+    contrast = _sample_contrast(frames, rng, present=present, obstructed=equipment.loaded, whole=preset.typical)
     paced = phase == "deployment" and rng.uniform() < (0.75 if patient.system.kind == "balloon" else 0.3)
     motion = sample_motion(patient.anatomy, rng, frames=frames, frame_time_ms=frame_time, paced=paced)
     return CinePlan(
@@ -180,18 +190,18 @@ def _sample_pan(frames: int, rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _sample_devices(
-    patient: Patient, preset: Preset, phase: str, frames: int, rng: np.random.Generator
+    patient: Patient, preset: Preset, phase: str, chances: _Chances, frames: int, rng: np.random.Generator
 ) -> tuple[Equipment, tuple[DeviceState, ...]]:
-    anatomy, chances = patient.anatomy, _CHANCES[phase]
+    anatomy = patient.anatomy
     has_system = rng.uniform() < chances.system
-    implanted = phase == "follow-up" and rng.uniform() < 0.9
+    implanted = rng.uniform() < chances.implanted
     loaded = has_system and not implanted
     deploying = phase == "deployment" and loaded
     if phase == "deployment" and not has_system:
         implanted = True
-    opening = _sample_opening(patient.valve, frames, rng) if deploying else np.zeros(frames)
+    opening = _sample_opening(patient.valve, frames, rng, whole=preset.typical) if deploying else np.zeros(frames)
     previous = None
-    if not implanted and not deploying and rng.uniform() < 0.07:  # an earlier valve is to get a new one inside
+    if not implanted and not deploying and rng.uniform() < chances.previous:  # an earlier valve is to get a new one inside
         make = str(rng.choice(list(preset.makes)))
         previous = (sample_valve(anatomy, rng, make=make, folded_radius=2.5), rng.uniform(-8, 12))
     shown = implanted or previous is not None or bool((opening > 0).any())
@@ -206,12 +216,14 @@ def _sample_devices(
         previous=previous,
         passive=patient.lead + patient.distractors,
     )
-    distal = _sample_distal(patient, phase, frames, rng, implanted=implanted)
+    distal = _sample_distal(patient, phase, frames, rng, implanted=implanted, near=chances.near)
     depth = rng.uniform(-12, 15)
     return equipment, tuple(DeviceState(float(d), depth, float(o)) for d, o in zip(distal, opening, strict=True))
 
 
-def _sample_distal(patient: Patient, phase: str, frames: int, rng: np.random.Generator, *, implanted: bool) -> np.ndarray:
+def _sample_distal(
+    patient: Patient, phase: str, frames: int, rng: np.random.Generator, *, implanted: bool, near: float
+) -> np.ndarray:
     """(F,) mm of the distal marker beyond the annulus: at the valve, on its way there, or pulled back."""
     if implanted:
         start = rng.uniform(-85, 12)
@@ -220,15 +232,18 @@ def _sample_distal(patient: Patient, phase: str, frames: int, rng: np.random.Gen
         if patient.system.kind == "balloon":  # the frame sits in the middle of the balloon
             start += 0.5 * (patient.system.length - patient.valve.length)
     else:
-        start = rng.uniform(-14, 24) if rng.uniform() < 0.68 else rng.uniform(-85, -14)
+        start = rng.uniform(-14, 24) if rng.uniform() < near else rng.uniform(-85, -14)
     speed = rng.normal(0, 0.7) if rng.uniform() < 0.5 and phase != "deployment" else 0.0
     return np.asarray(start + speed * np.arange(frames))
 
 
-def _sample_opening(valve: ValveFrame, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """(F,) progress of the deployment, never decreasing, jumping over states that people would argue about."""
-    start = rng.uniform(-0.3, 0.9)
-    progress = np.clip(start + rng.uniform(0, 0.9) * np.linspace(0, 1, frames) ** rng.uniform(0.6, 1.6), 0, 1)
+def _sample_opening(valve: ValveFrame, frames: int, rng: np.random.Generator, *, whole: bool) -> np.ndarray:
+    """(F,) progress of the deployment, never decreasing, jumping over states that people would argue about.
+
+    ``whole`` = from folded to open, else any part of it.
+    """
+    start, change = (-0.1, 1.2) if whole else (rng.uniform(-0.3, 0.9), rng.uniform(0, 0.9))
+    progress = np.clip(start + change * np.linspace(0, 1, frames) ** rng.uniform(0.6, 1.6), 0, 1)
     fine = np.linspace(0, 1, 201)
     inflow = np.array([float(opening_profile(valve, o, 0.0)) for o in fine])
     low, high = fine[inflow <= _UNDECIDED[0]].max(), fine[inflow >= _UNDECIDED[1]].min()
@@ -236,11 +251,18 @@ def _sample_opening(valve: ValveFrame, frames: int, rng: np.random.Generator) ->
     return np.where((progress > low) & (progress < high), np.where(progress < middle, low, high), progress)
 
 
-def _sample_contrast(frames: int, rng: np.random.Generator, *, present: bool, obstructed: bool) -> tuple[ContrastState, ...]:
-    """F states: an injection that arrives, fills the root and washes out, or a trace that marks no outline."""
+def _sample_contrast(
+    frames: int, rng: np.random.Generator, *, present: bool, obstructed: bool, whole: bool
+) -> tuple[ContrastState, ...]:
+    """F states: an injection that arrives, fills the root and washes out, or a trace that marks no outline.
+
+    ``whole`` = the cine begins without contrast and shows the injection to its end.
+    """
     t = np.arange(frames, dtype=float)
     arrival = rng.uniform(-10, 0.45 * frames) if rng.uniform() < 0.75 else -50.0
     end = arrival + rng.uniform(8, 26) if arrival > -50 else 1e3
+    if whole:
+        arrival, end = rng.uniform(0.08, 0.2) * frames, rng.uniform(0.8, 1.2) * frames
     rise = 1 / (1 + np.exp(-(t - arrival) / 0.5))
     wash = 1 / (1 + np.exp((t - end) / 0.7))
     peak = rng.uniform(0.95, 1.55)
