@@ -218,16 +218,16 @@ class Anatomy:
 
 def _sample_centreline(rng: np.random.Generator, axis: Array, sinus_height: float) -> tuple[Array, int]:
     """The aorta's axis: straight through the root, then over the arch and down, with steps of 1 mm."""
-    size = rng.uniform(0.9, 1.12)
+    size = rng.uniform(0.8, 1.12)
     up = unit(axis + np.array([0.15, 0.0, 0.75]))
     top = axis * sinus_height
     descending = np.array([rng.uniform(22, 48), rng.uniform(48, 62), 0.0]) + rng.normal(0, 3, 3)
     knots = [
         top,
         top + up * 22 * size + rng.normal(0, 1.5, 3),
-        top + np.array([-14, -2, 55]) * size + rng.normal(0, 3, 3),
-        top + np.array([6, 22, 88]) * size + rng.normal(0, 4, 3),
-        top + np.array([38, 55, 62]) * size + rng.normal(0, 4, 3),
+        top + np.array([-16, -4, 66]) * size + rng.normal(0, 3, 3),
+        top + np.array([4, 22, 112]) * size + rng.normal(0, 4, 3),
+        top + np.array([38, 55, 84]) * size + rng.normal(0, 4, 3),
         descending + np.array([2, 0, 40]),
         descending + np.array([rng.uniform(-5, 3), 2, -40]),
         descending + np.array([-rng.uniform(2, 16), 0, -110]),

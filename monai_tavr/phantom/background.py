@@ -154,7 +154,7 @@ class _Organs:
         behind = np.exp(-chest / np.float32(40 * rng.uniform(0.8, 1.3)))
         # A sharp border only where the heart stands still against air; noise says where.
         sharp = np.clip(0.25 + 0.45 * power_noise(rng, size, slope=1.5, low=1.5, high=8), 0, 1)
-        out = a.soft_density * 0.0056 * (edge(chest, 18) * sharp + edge(chest, 60) * (1 - sharp))
+        out = a.soft_density * 0.0050 * (edge(chest, 18) * sharp + edge(chest, 60) * (1 - sharp))
         out += 0.0012 * edge(self.mediastinum, 50) + 0.0008 * edge(self.aorta, 10)
         out += 0.0013 * rng.uniform(0.2, 1.2) * edge(0.8 * self.domes, 18) * behind
         out -= 0.0042 * rng.uniform(0, 1) * edge(self.gas, 18)

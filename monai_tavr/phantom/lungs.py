@@ -23,7 +23,7 @@ def lung_texture(camera: Camera, aerated: Image, rng: np.random.Generator) -> Im
     # Ridges between two smooth fields look like threads; patches of them like crossing small vessels.
     threads = np.exp(-((power_noise(rng, size, slope=1.4, low=6, high=0.12 * size) / np.float32(0.12)) ** 2))
     patches = np.clip(0.8 + 0.8 * power_noise(rng, size, slope=1.0, low=3, high=24), 0, 2.4)
-    return np.asarray((0.75 + 0.6 * aerated) * (0.017 * mottle + patches * (0.016 * fine + 0.026 * threads)), dtype=np.float32)
+    return np.asarray((0.72 + 0.95 * aerated) * (0.017 * mottle + patches * (0.016 * fine + 0.026 * threads)), dtype=np.float32)
 
 
 def draw_lung_vessels(density: Array, anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> None:
@@ -55,7 +55,7 @@ def draw_fine_vessels(density: Array, camera: Camera, rng: np.random.Generator) 
     """Add many short thin threads that run away from the hila, as in the outer lung."""
     centre = np.asarray(camera.centre)
     s = np.linspace(0, 1, 10)
-    for _ in range(230):
+    for _ in range(280):
         at = rng.uniform(-0.52, 0.52, 2) * camera.field_mm
         angle = np.arctan2(at[1] - 8, at[0]) + rng.normal(0, 0.7)
         length = rng.uniform(5, 32)
