@@ -8,8 +8,9 @@ for every labelled frame of its file. Frames of one patient never lie in two spl
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,19 @@ from monai.data import CacheDataset
 from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.keypoints import KeypointSchema, load_schema
 
-__all__ = ["SPLITS", "FrameDataset", "expand_frames", "load_datalist", "split_by_patient"]
+__all__ = ["SPLITS", "FrameDataset", "expand_frames", "load_datalist", "require_frames", "split_by_patient"]
 
 SPLITS = ("training", "validation", "test")
 _ALIASES = {"train": "training", "val": "validation"}
 
 
-def load_datalist(source: str | os.PathLike[str], split: str = "training") -> list[dict[str, Any]]:
+def load_datalist(source: str | os.PathLike[str], split: str = "training", *, missing_ok: bool = False) -> list[dict[str, Any]]:
     """The items of a split, with absolute paths.
 
     Args:
         source: a datalist, or the folder that holds ``datalist.json``.
         split: ``training`` (``train``), ``validation`` (``val``), ``test``, or ``all``.
+        missing_ok: where there is no such file, warn and give no items: a bundle can be looked at without its data.
 
     Raises:
         ValueError: the file is no datalist, the split is not there, a patient lies in two splits; the message names the file.
@@ -38,7 +40,11 @@ def load_datalist(source: str | os.PathLike[str], split: str = "training") -> li
     path = Path(source)
     path = path / "datalist.json" if path.is_dir() else path
     if not path.is_file():
-        raise ValueError(f"{path}: no such datalist; give the folder that `monai-tavr phantom` wrote, or a datalist JSON file")
+        message = f"{path}: no such datalist; give the folder that `monai-tavr phantom` wrote, or a datalist JSON file"
+        if not missing_ok:
+            raise ValueError(message)
+        logging.getLogger(__name__).warning(message)
+        return []
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -107,6 +113,12 @@ def expand_frames(items: Sequence[Mapping[str, Any]], *, schema: str | KeypointS
             frames = read_label_json(item["label"], schema=schema).frames
             expanded += [dict(item) | {"frame": keypoints.frame} for keypoints in frames]
     return expanded
+
+
+def require_frames(dataset: Sized, source: str | os.PathLike[str]) -> None:
+    """Raises ValueError where a dataset made from ``source`` has no frames."""
+    if len(dataset) == 0:
+        raise ValueError(f"no frames in {source}: set dataset_dir to a folder with datalist.json, or to a datalist JSON file")
 
 
 class FrameDataset(CacheDataset):

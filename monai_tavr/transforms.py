@@ -97,8 +97,8 @@ class LoadFramed(Transform):
     """Load one frame of a cine, and its keypoints where the item names a label.
 
     From ``{"image": path, "label": path, "frame": index}`` (``frame`` default 0) it makes ``image``, a MetaTensor (1, H, W) with
-    identity affine over (row, column); ``keypoints`` (K, 2) float32 native pixels, NaN where not visible; ``state`` (K,) int8;
-    ``spacing`` (2,) float32 millimetres per pixel (x, y), NaN where unknown; ``frame``. Other keys pass.
+    identity affine over (row, column) and the meta data ``filename_or_obj``, ``frames`` (1,) and ``spacing`` (2,), as
+    :class:`XAReader` does; ``keypoints`` (K, 2) float32 native pixels, NaN where not visible; ``state`` (K,) int8.
 
     Args:
         schema: keypoint schema.
@@ -112,16 +112,18 @@ class LoadFramed(Transform):
         cine, frame = _cine(*_stamp(item["image"])), int(item.get("frame", 0))
         if not 0 <= frame < len(cine):
             raise ValueError(f"{item['image']}: frame {frame} asked for, but the file has {len(cine)} frame(s)")
-        pixels = torch.from_numpy(np.array(cine.frame(frame), dtype=np.float32))[None]
-        meta = {"filename_or_obj": str(item["image"]), "frame": frame, "spatial_shape": np.array(pixels.shape[1:])}
-        item |= {"image": MetaTensor(pixels, affine=torch.eye(3, dtype=torch.float64), meta=meta), "frame": frame}
         spacing = cine.info.spacing
         if item.get("label") is not None:
             points = _label(*_stamp(item["label"]), self.schema).frame(frame, schema=self.schema)
             item |= {"keypoints": torch.tensor(points.xy), "state": torch.tensor(points.state)}
             spacing = points.spacing or spacing
-        item["spacing"] = torch.tensor(spacing or (torch.nan, torch.nan), dtype=torch.float32)
-        return item
+        meta = {
+            "filename_or_obj": str(item["image"]),
+            "frames": np.array([frame]),
+            "spacing": np.array(spacing or (np.nan, np.nan)),
+        }
+        pixels = torch.from_numpy(cine.frame(frame))[None]
+        return item | {"image": MetaTensor(pixels, affine=torch.eye(3, dtype=torch.float64), meta=meta)}
 
 
 class FitFramesd(MapTransform):
@@ -203,29 +205,31 @@ class DecodeKeypointsd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item, schema = dict(data), self.postprocess.schema
-        spacing = _spacing(item.get("spacing"))
-        frame = int(item.get("frame", 0))
+        image = item[self.image_key]
+        spacing, indices = _spacing(image.meta.get("spacing")), image.meta.get("frames")
         for key in self.key_iterator(item):
             output = torch.as_tensor(item[key])
-            frames = self._decode(output if output.ndim == 3 else output[None], item[self.image_key], frame, spacing)
+            outputs = output if output.ndim == 3 else output[None]
+            numbers = range(len(outputs)) if indices is None else [int(i) for i in indices]
+            frames = self._decode(outputs, image, numbers, spacing)
             item[key] = frames if output.ndim == 3 else frames[0]
         if "keypoints" in item:
             labelled = np.asarray(item["state"]) != KeypointState.UNLABELLED
-            xy = np.asarray(item["keypoints"])
+            xy, frame = np.asarray(item["keypoints"]), 0 if indices is None else int(indices[0])
             item["truth"] = Keypoints(schema=schema, xy=xy, labelled=labelled, frame=frame, spacing=spacing)
         return item
 
     def _decode(
-        self, output: torch.Tensor, image: MetaTensor, first: int, spacing: tuple[float, float] | None
+        self, outputs: torch.Tensor, image: MetaTensor, numbers: Sequence[int], spacing: tuple[float, float] | None
     ) -> list[Keypoints]:
         height, width = image.shape[-2:]
-        decoded = KeypointCodec(self.postprocess.schema, image_size=(height, width)).decode(output)
+        decoded = KeypointCodec(self.postprocess.schema, image_size=(height, width)).decode(outputs)
         xy = map_points(decoded.xy.cpu().numpy(), to_affine_nd(2, image.affine).cpu().numpy())
         rows, columns = (int(n) for n in image.meta[NATIVE_SIZE])
         probability, groups = decoded.probability.cpu().numpy(), decoded.group_probability.cpu().numpy()
         return [
-            self.postprocess(p, v, g, frame=first + i, spacing=spacing, image_shape=(rows, columns))
-            for i, (p, v, g) in enumerate(zip(xy, probability, groups, strict=True))
+            self.postprocess(p, v, g, frame=number, spacing=spacing, image_shape=(rows, columns))
+            for p, v, g, number in zip(xy, probability, groups, numbers, strict=True)
         ]
 
 
