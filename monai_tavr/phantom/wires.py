@@ -131,7 +131,7 @@ def pigtail(anatomy: Anatomy, rng: np.random.Generator, *, lift: float = 0.0) ->
     curl = centre + radius * circle * np.linspace(1, 0.82, 16)[:, None] + np.linspace(0, 1.2, 16)[:, None] * np.cross(down, other)
     side = unit(np.cross([0.0, 1.0, 0.0], anatomy.axis) + rng.normal(0, 0.3, 3)) * anatomy.stj_radius * rng.uniform(-0.6, 0.6)
     knots = np.concatenate([_aortic_knots(anatomy, rng, every=34, side=side, wobble=0.8), [curl[0] - down * 12], curl])
-    return Pigtail(spline_curve(knots), rng.uniform(0.85, 1.0), 0.15 * rng.uniform(0.85, 1.45), rng.uniform(0.5, 0.6))
+    return Pigtail(spline_curve(knots), rng.uniform(0.85, 1.0), 0.19 * rng.uniform(0.85, 1.4), rng.uniform(0.5, 0.6))
 
 
 def pacing_lead(anatomy: Anatomy, rng: np.random.Generator) -> list[Tube]:
