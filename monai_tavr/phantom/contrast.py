@@ -6,7 +6,7 @@ columns saturate (beam hardening and scatter), which gives the crisp rims of rea
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -70,15 +70,8 @@ def render_contrast(
         (H, W) float32 attenuation.
     """
     # Moving the patient by d is moving the camera by -d; all is drawn at half size, which the detector's blur hides.
-    half = Camera(
-        primary_deg=camera.primary_deg,
-        secondary_deg=camera.secondary_deg,
-        size=camera.size // 2,
-        field_mm=camera.field_mm,
-        centre=np.asarray(camera.centre) - np.asarray(motion_offset, dtype=np.float64),
-        source_object_mm=camera.source_object_mm,
-        source_detector_mm=camera.source_detector_mm,
-    )
+    centre = np.asarray(camera.centre, dtype=np.float64) - np.asarray(motion_offset, dtype=np.float64)
+    half = replace(camera, size=camera.size // 2, centre=centre)
     out = _render_calcium(anatomy, half)
     if state.filling > 0.01:
         out = out + _render_iodine(anatomy, half, state, rng)

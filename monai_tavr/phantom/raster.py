@@ -22,7 +22,14 @@ __all__ = ["draw_surface", "draw_tube", "ellipsoid_chord"]
 Image = NDArray[np.float32]
 
 _SAMPLES_PER_PIXEL = 2.0
-_compile: Any = numba.njit(cache=True, error_model="numpy")
+
+
+def _compile(function: Any) -> Any:
+    """Compile to machine code, kept on disk where there is a place for it."""
+    try:
+        return numba.njit(cache=True, error_model="numpy")(function)
+    except RuntimeError:  # no writable directory: compile again in every process
+        return numba.njit(error_model="numpy")(function)
 
 
 @_compile

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from monai_tavr.phantom.camera import Camera
-from monai_tavr.phantom.raster import draw_surface, draw_tube, ellipsoid_chord
+from monai_tavr.phantom.raster import _compile, draw_surface, draw_tube, ellipsoid_chord
 
 SIZE = 256
 # A source almost at infinity: magnification is the same everywhere, so masses can be worked out by hand.
@@ -103,3 +103,10 @@ def test_wrong_images_and_grids_are_refused():
         draw_surface(np.zeros((SIZE, SIZE), np.float32), PARALLEL, sphere(3))
     with pytest.raises(ValueError, match="grid"):
         draw_surface(image(), PARALLEL, np.zeros((2, 5, 3)))
+
+
+def test_compiles_without_a_place_for_the_cache():
+    # A function without a file has nowhere to be cached, as an installation without a writable folder.
+    scope = {}
+    exec("def twice(x):\n    return 2 * x", scope)  # noqa: S102
+    assert _compile(scope["twice"])(21) == 42
