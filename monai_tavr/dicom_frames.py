@@ -1,8 +1,9 @@
 """The frames of a DICOM file, one at a time: from bytes to stored pixel values, in every transfer syntax of an archive.
 
 Decoders are lenient by nature: given half a JPEG they return a picture whose lower half is invented. A frame is therefore decoded
-only after its bytes prove complete: all fragments there, offset tables in agreement, the code stream ended by its end marker and
-of the size that the header states (PS3.5 A.4, ITU-T T.81, T.87, T.800).
+only after its bytes prove complete: all fragments there, offset tables in agreement, the code stream ended by its end marker,
+of the size that the header states and, where the decoder would not notice, with every sample in it (PS3.5 A.4, ITU-T T.81,
+T.87, T.800).
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _PLUGINS = {
     dicom_uid.HTJ2KLosslessRPCL: ("pylibjpeg",),
     dicom_uid.HTJ2K: ("pylibjpeg",),
 }
+# their decoders paint what is missing and say nothing
+_HUFFMAN = (dicom_uid.JPEGBaseline8Bit, dicom_uid.JPEGExtended12Bit, dicom_uid.JPEGLossless, dicom_uid.JPEGLosslessSV1)
 _ITEM, _DELIMITER = 0xFFFEE000, 0xFFFEE0DD
 _TRUNCATED = "the pixel data end too early: the file is truncated; fetch it again"
 
@@ -86,7 +89,8 @@ class FrameDecoder:
             raise file.error(f"compressed pixel data in the uncompressed syntax {file.syntax.name}: the header is damaged")
         there = Path(file.path).stat().st_size - file.pixel_start if file.inflated is None else len(file.inflated)
         if min(there, file.pixel_length) < expected:
-            raise file.error(f"{_TRUNCATED} ({min(there, file.pixel_length)} of {expected} bytes)")
+            there = min(there, file.pixel_length)
+            raise file.error(f"{there} of {expected} bytes of pixel data: the file is truncated; fetch it again")
         if file.pixel_length > expected + expected % 2:
             raise file.error(
                 f"{file.pixel_length} bytes of pixel data where {self.number_of_frames} frame(s) of {self.rows} x {self.columns} "
@@ -154,6 +158,8 @@ class FrameDecoder:
                 f"frame {index} is coded as {size[0]} x {size[1]} pixels of {size[2]} sample(s), the header says "
                 f"{self.rows} x {self.columns} of 1: header and pixels do not belong together"
             )
+        if self._file.syntax in _HUFFMAN and not _is_complete(data):
+            raise self._file.error(f"frame {index} does not hold its whole picture: the data are damaged; fetch the file again")
 
     def _index_fragments(self) -> list[list[Fragment]]:
         """The fragments of each frame, in order; nothing but item headers is read."""
@@ -226,6 +232,15 @@ class FrameDecoder:
                 "fetch it again"
             )
         return frames[:-1]
+
+
+def _is_complete(data: bytes) -> bool:
+    from monai_tavr.jpeg_check import is_complete_jpeg  # brings numba, which only these syntaxes need
+
+    try:
+        return is_complete_jpeg(data)
+    except ValueError:
+        return False
 
 
 def _code_stream_size(data: bytes) -> tuple[int, int, int] | None:

@@ -53,6 +53,14 @@ _LOSSY_METHODS = {
     dicom_uid.JPEG2000: "ISO_15444_1",
     dicom_uid.JPEGBaseline8Bit: "ISO_10918_1",
 }
+# named, because pydicom would take gdcm for RLE, which aborts the process on frames of an odd number of bytes
+_ENCODERS = {
+    dicom_uid.RLELossless: "pylibjpeg",
+    dicom_uid.JPEGLSLossless: "pyjpegls",
+    dicom_uid.JPEGLSNearLossless: "pyjpegls",
+    dicom_uid.JPEG2000Lossless: "pylibjpeg",
+    dicom_uid.JPEG2000: "pylibjpeg",
+}
 _NEAR = 2  # largest grey-level error of JPEG-LS near-lossless
 _PSNR = 50  # dB, of lossy JPEG 2000
 _JPEG_QUALITY = 95
@@ -279,18 +287,22 @@ def _encode(frame: np.ndarray, syntax: UID, bits_stored: int) -> bytes:
         options["jls_error"] = _NEAR
     elif syntax == dicom_uid.JPEG2000:
         options["j2k_psnr"] = [_PSNR]
-    return get_encoder(syntax).encode(
-        frame,
-        rows=frame.shape[0],
-        columns=frame.shape[1],
-        samples_per_pixel=1,
-        number_of_frames=1,
-        bits_allocated=8 * frame.itemsize,
-        bits_stored=bits_stored,
-        pixel_representation=0,
-        photometric_interpretation="MONOCHROME2",
-        **options,
-    )
+    try:
+        return get_encoder(syntax).encode(
+            frame,
+            encoding_plugin=_ENCODERS[syntax],
+            rows=frame.shape[0],
+            columns=frame.shape[1],
+            samples_per_pixel=1,
+            number_of_frames=1,
+            bits_allocated=8 * frame.itemsize,
+            bits_stored=bits_stored,
+            pixel_representation=0,
+            photometric_interpretation="MONOCHROME2",
+            **options,
+        )
+    except RuntimeError as error:  # JPEG 2000 encoders want 32 pixels a side
+        raise ValueError(f"a frame of shape {frame.shape} cannot be encoded as {syntax.name}; use another syntax") from error
 
 
 def _encode_with_gdcm(frame: np.ndarray, syntax: UID, bits_stored: int) -> bytes:
@@ -310,7 +322,10 @@ def _encode_with_gdcm(frame: np.ndarray, syntax: UID, bits_stored: int) -> bytes
     change.SetInput(image)
     fragments = change.GetOutput().GetDataElement().GetSequenceOfFragments() if change.Change() else None
     if fragments is None or fragments.GetNumberOfFragments() != 1:
-        raise ValueError(f"gdcm could not encode a frame of shape {frame.shape} as {syntax.name}")
+        # gdcm wants an even number of bytes
+        raise ValueError(
+            f"a frame of shape {frame.shape} cannot be encoded as {syntax.name}; make a side even, or use another syntax"
+        )
     return fragments.GetFragment(0).GetByteValue().GetBuffer().encode("utf-8", "surrogateescape")
 
 

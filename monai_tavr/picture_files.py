@@ -11,7 +11,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
@@ -77,6 +76,8 @@ class _PictureFrames:
 
 def open_nifti(path: Path) -> Cine:
     """A still (x, y) or a cine (x, y, frame), also written as (x, y, 1, time)."""
+    import nibabel  # slow to import, and rarely needed
+
     try:
         image: Any = nibabel.load(path)
         shape = image.shape
@@ -112,6 +113,8 @@ class _NiftiFrames:
         self._path, self._shape = path, shape
 
     def __call__(self, index: int) -> np.ndarray:
+        import nibabel
+
         try:
             proxy = nibabel.load(self._path).dataobj
             part = proxy if len(self._shape) == 2 else proxy[..., index]
