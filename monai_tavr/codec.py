@@ -92,8 +92,9 @@ class KeypointCodec:
             ValueError: shapes do not fit the schema, a state is unknown, or a visible point has no coordinates.
         """
         k = self.schema.num_keypoints
-        points = torch.as_tensor(xy, dtype=torch.float64)
-        states = torch.as_tensor(state).to(torch.int64)
+        # copies: keypoints are read-only arrays, which tensors must not share
+        points = torch.from_numpy(np.array(xy, dtype=np.float64))
+        states = torch.from_numpy(np.array(state, dtype=np.int64))
         if points.shape != (k, 2) or states.shape != (k,):
             got = f"{tuple(points.shape)} and {tuple(states.shape)}"
             raise ValueError(f"schema {self.schema.name!r} needs xy ({k}, 2) and state ({k},), got {got}")

@@ -11,14 +11,13 @@ Nothing is downloaded: weights come from a local file in torchvision's layout, o
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from monai.networks.nets import EfficientNetBNFeatures, ResNet
 from torch import Tensor, nn
-from torchvision.models import vgg16
+from torchvision.models import vgg
 
 __all__ = ["BACKBONES", "EfficientNetBackbone", "ResNetBackbone", "VGGBackbone", "build_backbone", "load_imagenet_weights"]
 
@@ -65,6 +64,9 @@ class ResNetBackbone(ResNet):
 class EfficientNetBackbone(EfficientNetBNFeatures):
     """MONAI's 2-D EfficientNet; C5 is the last convolution before the classifier, as in the paper's cut.
 
+    MONAI pads as TensorFlow does, and for one image size only; here every convolution is padded evenly as torchvision does, which
+    fits its weights and any image size.
+
     Attributes:
         channels: channels of C2, C3, C4, C5.
     """
@@ -73,6 +75,11 @@ class EfficientNetBackbone(EfficientNetBNFeatures):
         super().__init__(name, pretrained=False, in_channels=in_channels, spatial_dims=2)
         self.set_swish(memory_efficient=False)  # the memory-efficient one cannot be scripted
         self._fc = nn.Identity()  # unused weights would stop distributed training
+        for module in self.modules():
+            for name, convolution in list(module.named_children()):
+                if isinstance(convolution, nn.Conv2d):
+                    convolution.padding = (convolution.kernel_size[0] // 2, convolution.kernel_size[1] // 2)
+                    setattr(module, f"{name}_padding", nn.Identity())
         ends = [list(stack.children())[-1] for stack in self._blocks.children()]
         self._pyramid = [self.extract_stacks[i] for i in (1, 2, 3)]
         self.channels = [ends[i - 1]._project_conv.out_channels for i in self._pyramid] + [self._conv_head.out_channels]
@@ -98,12 +105,12 @@ class VGGBackbone(nn.Module):
 
     def __init__(self, *, in_channels: int = 1) -> None:
         super().__init__()
-        self.features = vgg16(weights=None).features
-        if in_channels != 3:
-            stem = nn.Conv2d(in_channels, 64, kernel_size=3, padding=1)
-            nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
-            nn.init.zeros_(stem.bias)  # type: ignore[arg-type]
-            self.features[0] = stem
+        self.features = vgg.make_layers(vgg.cfgs["D"], batch_norm=False)  # without the classifier's 120 million weights
+        self.features[0] = nn.Conv2d(in_channels, 64, kernel_size=3, padding=1)
+        for layer in self.features:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         # the last rectified layer of stride 4, 8 and 16, and the last pooling layer
         self._pyramid = [15, 22, 29, 30]
         self.channels = [256, 512, 512, 512]
@@ -184,8 +191,9 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path}: not a file of weights that can be read safely: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # a damaged file can raise anything
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path}: not a file of weights that can be read safely: {type(error).__name__}: {reason}") from error
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f"{path}: expected a plain state dict (name -> tensor), got {type(content).__name__}")
     return dict(content)
@@ -195,8 +203,8 @@ def _fold_stem(weight: Tensor, *, channels: int, where: str) -> Tensor:
     """(out, 3, k, k) -> (out, channels, k, k)."""
     if weight.ndim != 4 or weight.shape[1] != 3 or channels not in (1, 3):
         raise ValueError(
-            f"{where}: cannot turn a stem of shape {tuple(weight.shape)} into one of {channels} channels; ImageNet weights have 3 "
-            "input channels, the network may have 1 or 3"
+            f"{where}: cannot turn a stem of shape {tuple(weight.shape)} into one of {channels} channels: ImageNet weights have "
+            "3 channels, the network may have 1 or 3"
         )
     return weight if channels == 3 else weight.sum(dim=1, keepdim=True)
 
