@@ -32,9 +32,9 @@ def _plot_cumulative(axes: Axes, errors: np.ndarray, schema: KeypointSchema) -> 
         values = values[~np.isnan(values)]
         if values.size:
             share = np.arange(1, values.size + 1) / values.size
-            found = np.isfinite(values)
+            found = values <= _FURTHEST_PX
             color = schema.colors.get(name)
-            # the line ends below 1 by the share of missed points
+            # the line ends below 1 by the share of points missed or further away
             x, y = np.append(values[found], _FURTHEST_PX), np.append(share[found], share[found][-1] if found.any() else 0)
             axes.step(np.append(0, x), np.append(0, y), where="post", color=color, label=schema.titles.get(name, name))
             axes.legend(loc="lower right")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from monai_tavr.evaluation import EvaluatedFrame, LabelledCine
     from monai_tavr.keypoints import KeypointSchema
 
-__all__ = ["add_arguments", "add_data_arguments", "labelled_cines", "run"]
+__all__ = ["add_arguments", "add_data_arguments", "labelled_cines", "predict_all", "run"]
 
 _EPILOG = """examples:
   monai-tavr evaluate --data data --split test --json scores.json
