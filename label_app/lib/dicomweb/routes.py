@@ -46,7 +46,8 @@ def _add_search(router: APIRouter, index: StudyIndex) -> None:
     @router.get("/studies")
     def search_studies(request: Request) -> Response:
         index.refresh()  # the study list shows what has arrived since
-        return _search(request, [study_result(m) for m in _grouped(index.instances(), "study_uid")])
+        found = [study_result(m) for m in _grouped(index.instances(), "study_uid")]
+        return _search(request, sorted(found, key=_newest_first))
 
     @router.get("/series")
     def search_all_series(request: Request) -> Response:
@@ -140,6 +141,12 @@ def _grouped(instances: Iterable[Instance], key: str) -> list[list[Instance]]:
     for instance in instances:
         groups.setdefault(getattr(instance, key), []).append(instance)
     return list(groups.values())
+
+
+def _newest_first(study: Dataset) -> tuple[int, str, str]:
+    """Studies of one day in the order of their patients, as a list of people is read."""
+    date = str(study.get("StudyDate") or "")
+    return -int(date) if date.isdigit() else 0, str(study.get("PatientID") or ""), str(study.get("StudyTime") or "")
 
 
 def _search(request: Request, results: list[Dataset]) -> Response:

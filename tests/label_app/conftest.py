@@ -1,0 +1,28 @@
+"""One studies folder and one server for all tests of the app: starting MONAI Label takes long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from app_server import Server, Studies, free_port, make_studies, start_server, stop_server
+
+
+@pytest.fixture(scope="session")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Studies:
+    return make_studies(tmp_path_factory.mktemp("label_app"))
+
+
+@pytest.fixture(scope="session")
+def server(studies: Studies, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The app with the test's own predictor, MONAI Label loaded."""
+    port = free_port()
+    script = Path(__file__).with_name("injected_server.py")
+    command = [str(script), str(studies.root), str(studies.labels), str(port)]
+    running = start_server(command, port, tmp_path_factory.mktemp("server"))
+    try:
+        assert running.client.get("/info/").status_code == 200, running.log.read_text()  # answers once MONAI Label is there
+        yield running
+    finally:
+        stop_server(running)

@@ -1,0 +1,45 @@
+"""Start the app's server with a predictor that answers from label files: the tests then know every answer.
+
+Run as ``python injected_server.py STUDIES LABELS PORT``. The label of an image is LABELS/<SOP instance UID>.json, or that of its
+first frame's instance.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from label_app import server
+from monai_tavr.cine import Cine
+from monai_tavr.formats.label_json import CineLabel, PointEdit, read_label_json
+from monai_tavr.keypoints import TAVR11, Keypoints
+
+
+class LabelReader:
+    """Stands for a KeypointPredictor."""
+
+    schema = TAVR11
+    version = "0.0.test"
+    weights_sha256 = "0" * 64
+
+    def __init__(self, labels: Path) -> None:
+        self._labels = labels
+
+    def predict(
+        self, cine: Cine, *, frames: Sequence[int] | None = None, allowed_groups: Sequence[str] | None = None
+    ) -> list[Keypoints]:
+        uid = cine.info.sop_instance_uid or cine.info.frame_sop_instance_uids[0]
+        label = read_label_json(self._labels / f"{uid}.json")
+        allowed = TAVR11.group_names if allowed_groups is None else allowed_groups
+        mask = [TAVR11.group_of(name) in allowed for name in TAVR11.names]
+        return [label.frame(f).keep(mask) for f in (range(len(cine)) if frames is None else frames)]
+
+    def label(self, cine: Cine, keypoints: Sequence[Keypoints]) -> CineLabel:
+        edits = {(k.frame, name): PointEdit(source="model", author="test") for k in keypoints for name in TAVR11.names}
+        return CineLabel(image=cine.info.image_info, frames=tuple(keypoints), edits=edits)
+
+
+if __name__ == "__main__":
+    studies, labels, port = sys.argv[1:]
+    server.serve(studies=studies, port=int(port), load_predictor=lambda: LabelReader(Path(labels)), log_level="info")  # type: ignore[arg-type, return-value]
