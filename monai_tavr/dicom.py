@@ -108,14 +108,14 @@ def _sort_dicom(files: Iterable[Path]) -> tuple[list[Path], list[DicomFile]]:
     """(X-ray files, good and damaged; the good ones opened). Other DICOM objects are left out, with a line in the log."""
     paths, opened = [], []
     for path in files:
-        if not is_dicom(path):
-            continue
         try:
+            if not is_dicom(path):
+                continue
             opened.append(read_dicom(path))
         except NotXRayError as error:
             _LOGGER.info("left out: %s", error)
             continue
-        except CineError:
+        except (CineError, OSError):
             pass  # opening it again will say why
         paths.append(path)
     return paths, opened

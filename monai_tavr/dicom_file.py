@@ -5,6 +5,7 @@ The pixels stay on disk; a frame's bytes are read when it is decoded (PS3.10 fil
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -57,6 +58,7 @@ class DicomFile:
         pixel_vr: value representation of PixelData, "OB" or "OW".
         pixel_start: offset of the first byte of PixelData's value.
         pixel_length: bytes of it, None for encapsulated (undefined length) data.
+        stamp: size and time of change of the file when it was opened.
         inflated: the value of PixelData where the file as a whole is deflated, else None.
     """
 
@@ -66,6 +68,7 @@ class DicomFile:
     pixel_vr: str
     pixel_start: int
     pixel_length: int | None
+    stamp: tuple[int, int]
     inflated: bytes | None = None
 
     def error(self, reason: str) -> CineError:
@@ -79,6 +82,8 @@ class DicomFile:
         else:
             try:
                 with self.path.open("rb") as stream:
+                    if _stamp(stream) != self.stamp:
+                        raise self.error("the file was changed after it was opened; open it again")
                     stream.seek(start)
                     data = stream.read(length)
             except OSError as error:
@@ -159,9 +164,9 @@ def _read_header(path: Path) -> DicomFile:
             dataset = pydicom.dcmread(stream, stop_before_pixels=True) if part10 else _read_headerless(path, stream)
             syntax = _transfer_syntax(dataset)
             if syntax == dicom_uid.DeflatedExplicitVRLittleEndian:
-                return _read_deflated(path, syntax)
+                return _read_deflated(path, syntax, _stamp(stream))
             vr, length = _pixel_element(stream, dataset)
-            return DicomFile(path, dataset, syntax, vr, stream.tell(), length)
+            return DicomFile(path, dataset, syntax, vr, stream.tell(), length, _stamp(stream))
     except CineError:
         raise
     except zlib.error as error:
@@ -200,13 +205,18 @@ def _transfer_syntax(dataset: FileDataset) -> UID:
     return dicom_uid.ImplicitVRLittleEndian if implicit else dicom_uid.ExplicitVRLittleEndian
 
 
-def _read_deflated(path: Path, syntax: UID) -> DicomFile:
+def _stamp(stream: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(stream.fileno())
+    return status.st_size, status.st_mtime_ns
+
+
+def _read_deflated(path: Path, syntax: UID, stamp: tuple[int, int]) -> DicomFile:
     dataset = pydicom.dcmread(path)
     data = dataset.get("PixelData")
     vr = "" if data is None else dataset["PixelData"].VR
     if data is not None:
         del dataset.PixelData
-    return DicomFile(path, dataset, syntax, vr, 0, None if data is None else len(data), data)
+    return DicomFile(path, dataset, syntax, vr, 0, None if data is None else len(data), stamp, data)
 
 
 def _pixel_element(stream: BinaryIO, dataset: FileDataset) -> tuple[str, int | None]:

@@ -500,6 +500,34 @@ def test_a_file_that_vanishes_is_an_error_of_its_frame(tmp_path: Path) -> None:
         cine.frame(0)
 
 
+def test_a_file_that_changes_is_an_error_of_its_frame(tmp_path: Path) -> None:
+    write_xa(tmp_path / "a.dcm", asymmetric_frames())
+    cine = open_cine(tmp_path / "a.dcm")
+    write_xa(tmp_path / "a.dcm", asymmetric_frames(rows=36))
+    with pytest.raises(CineError, match="changed after it was opened; open it again"):
+        cine.frame(0)
+
+
+def test_an_unreadable_file_is_found_and_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_xa(tmp_path / "a.dcm", asymmetric_frames())
+
+    def forbidden(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("monai_tavr.dicom.is_dicom", forbidden)
+    monkeypatch.setattr("monai_tavr.dicom_file.is_dicom", forbidden)
+    assert find_cines(tmp_path) == [tmp_path / "a.dcm"]
+    assert "cannot be read (Permission denied)" in _refusal(tmp_path / "a.dcm")
+
+
+def test_an_icon_is_not_taken_for_the_image(tmp_path: Path) -> None:
+    icon = item(SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2", Rows=2, Columns=2, BitsAllocated=8)
+    icon.BitsStored, icon.HighBit, icon.PixelRepresentation, icon.PixelData = 8, 7, 0, b"\1\2\3\4"
+    icon["PixelData"].VR = "OB"
+    path = write_edited(tmp_path / "a.dcm", lambda ds: _set(ds, IconImageSequence=[icon]))
+    np.testing.assert_array_equal(open_cine(path).frames(), asymmetric_frames())
+
+
 # --- Enhanced XA --------------------------------------------------------------------------------------------------------------
 
 

@@ -99,6 +99,7 @@ def test_options_of_read_are_refused(tmp_path: Path) -> None:
         XAReader().read(tmp_path / "a.dcm", voi=False)
 
 
+@pytest.mark.slow
 def test_the_core_reads_without_monai() -> None:
     """Opening a cine does not cost MONAI's import."""
     code = "import sys, monai_tavr.dicom; sys.exit('monai' in sys.modules or 'torch' in sys.modules)"
