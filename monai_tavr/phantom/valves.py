@@ -87,7 +87,7 @@ def sample_valve(anatomy: Anatomy, rng: np.random.Generator, *, make: str, folde
         oval=uniform(0.93, 1.07),
         rotation=uniform(0, 2 * np.pi),
         strut_radius=uniform(0.19, 0.25),
-        strut_mu=uniform(0.28, 0.44),
+        strut_mu=uniform(0.36, 0.5),
         folded_radius=folded_radius,
         tilt=(rng.normal(0, 0.09), rng.normal(0, 0.09)),
         shift=(rng.normal(0, 1.0), rng.normal(0, 1.0)),

@@ -1,0 +1,154 @@
+import argparse
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pydicom
+import pytest
+
+from monai_tavr.dicom_writer import SYNTAXES
+from monai_tavr.formats.label_json import read_label_json
+from monai_tavr.phantom.generate import add_arguments, generate_dataset, run, split_of_patient
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    out = tmp_path_factory.mktemp("phantom") / "tiny"
+    generate_dataset(out, preset="tiny", seed=3, workers=1, progress=False)
+    return out
+
+
+def contents(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_datalist_names_existing_files_of_disjoint_patients(dataset):
+    datalist = json.loads((dataset / "datalist.json").read_text())
+    assert datalist["schema"] == "TAVR11"
+    assert datalist["generator"] == {"preset": "tiny", "seed": 3, "size": 128, "bits": 8, "syntax": "explicit-le", "version": "1"}
+    parts = {part: {item["patient"] for item in datalist[part]} for part in ("training", "validation", "test")}
+    assert parts == {"training": {"P000", "P003"}, "validation": {"P002"}, "test": {"P001"}}
+    items = [item for part in parts for item in datalist[part]]
+    assert len(items) == 8
+    for item in items:
+        assert (dataset / item["image"]).is_file()
+        assert (dataset / item["label"]).is_file()
+        assert item["image"].startswith(item["patient"] + "/")
+
+
+def test_split_of_81_patients_is_55_10_16():
+    parts = [split_of_patient(i) for i in range(81)]
+    assert [parts.count(p) for p in ("training", "validation", "test")] == [55, 10, 16]
+
+
+def test_labels_fit_their_cines(dataset):
+    for path in sorted(dataset.rglob("*.dcm")):
+        header, label = pydicom.dcmread(path), read_label_json(path.with_suffix(".json"))
+        assert (header.Rows, header.Columns, header.NumberOfFrames) == (label.image.rows, label.image.columns, len(label.frames))
+        assert label.image.sop_instance_uid == header.SOPInstanceUID
+        assert label.image.series_instance_uid == header.SeriesInstanceUID
+        assert label.image.study_instance_uid == header.StudyInstanceUID
+        magnification = header.DistanceSourceToDetector / header.DistanceSourceToPatient
+        assert label.image.spacing[0] == pytest.approx(float(header.ImagerPixelSpacing[0]) / magnification, rel=1e-4)
+        assert [k.frame for k in label.frames] == list(range(header.NumberOfFrames))
+        assert all(k.labelled.all() for k in label.frames)
+
+
+def test_identifiers_are_synthetic_and_uids_valid_and_different(dataset):
+    headers = [pydicom.dcmread(p, stop_before_pixels=True) for p in sorted(dataset.rglob("*.dcm"))]
+    for header in headers:
+        assert "PHANTOM" in str(header.PatientName)
+        assert "SYNTHETIC" in str(header.PatientName)
+        assert header.PatientID.startswith("PHANTOM-TINY-3-P00")
+        assert "Synthetic" in header.StudyDescription
+        for uid in (header.SOPInstanceUID, header.SeriesInstanceUID, header.StudyInstanceUID):
+            assert uid.is_valid
+    assert len({h.SOPInstanceUID for h in headers}) == len({h.SeriesInstanceUID for h in headers}) == 8
+    assert len({h.StudyInstanceUID for h in headers}) == 4
+
+
+@pytest.mark.slow
+def test_processes_and_order_do_not_change_a_byte(dataset, tmp_path):
+    generate_dataset(tmp_path / "two", preset="tiny", seed=3, workers=2, progress=False)
+    assert contents(tmp_path / "two") == contents(dataset)
+
+
+def test_patients_do_not_depend_on_their_number_and_seeds_differ(dataset, tmp_path):
+    generate_dataset(tmp_path / "one", preset="tiny", seed=3, patients=1, workers=1, progress=False)
+    generate_dataset(tmp_path / "other", preset="tiny", seed=4, patients=1, workers=1, progress=False)
+    same = contents(tmp_path / "one")
+    assert same["P000/C00.dcm"] == (dataset / "P000/C00.dcm").read_bytes()
+    assert same["P000/C01.json"] == (dataset / "P000/C01.json").read_bytes()
+    assert same["P000/C00.dcm"] != (tmp_path / "other/P000/C00.dcm").read_bytes()
+
+
+def test_an_interrupted_data_set_is_finished_and_whole_cines_are_kept(dataset, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset, copy)
+    (copy / "P001/C00.json").unlink()  # the cine was written, its label not yet
+    (copy / "P002/C01.dcm").unlink()
+    (copy / "datalist.json").unlink()
+    kept = (copy / "P003/C00.dcm").stat().st_mtime_ns
+    generate_dataset(copy, preset="tiny", seed=3, workers=1, progress=False)
+    assert contents(copy) == contents(dataset)
+    assert (copy / "P003/C00.dcm").stat().st_mtime_ns == kept
+
+
+def test_a_folder_of_other_settings_is_refused(dataset):
+    before = contents(dataset)
+    with pytest.raises(ValueError, match="give another folder"):
+        generate_dataset(dataset, preset="tiny", seed=4, workers=1, progress=False)
+    assert contents(dataset) == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"preset": "huge"}, "'huge'"),
+        ({"patients": 0}, "patients = 0"),
+        ({"seed": -1}, "seed = -1"),
+        ({"size": 100}, "size = 100"),
+        ({"bits": 10}, "bits = 10"),
+        ({"syntax": "gif"}, "'gif'"),
+        ({"bits": 12, "syntax": "jpeg-baseline"}, "8 bits"),
+        ({"workers": 0}, "workers = 0"),
+    ],
+)
+def test_wrong_arguments_are_named_and_nothing_is_made(tmp_path, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        generate_dataset(tmp_path / "x", **{"preset": "tiny", **wrong})
+    assert not (tmp_path / "x").exists()
+
+
+def test_files_pass_dciodvfy(dataset, tmp_path):
+    generate_dataset(tmp_path / "j", preset="tiny", patients=1, bits=12, syntax="jpeg-lossless-sv1", workers=1, progress=False)
+    for path in (dataset / "P000/C00.dcm", dataset / "P001/C01.dcm", tmp_path / "j/P000/C01.dcm"):
+        report = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+        found = [line for line in (report.stdout + report.stderr).splitlines() if re.match(r"\s*(Abort|Error)", line)]
+        assert found == []
+        assert "XAImage" in report.stdout + report.stderr
+
+
+def test_another_syntax_and_depth_keep_picture_and_points(dataset, tmp_path):
+    generate_dataset(
+        tmp_path / "j", preset="tiny", seed=3, patients=1, bits=12, syntax="jpeg2000-lossless", workers=1, progress=False
+    )
+    plain, packed = (pydicom.dcmread(d / "P000/C00.dcm") for d in (dataset, tmp_path / "j"))
+    assert packed.file_meta.TransferSyntaxUID == SYNTAXES["jpeg2000-lossless"]
+    assert packed.BitsStored == 12
+    np.testing.assert_allclose(packed.pixel_array / 4095, plain.pixel_array / 255, atol=0.54 / 255)
+    one, other = (read_label_json(d / "P000/C00.json") for d in (dataset, tmp_path / "j"))
+    for a, b in zip(one.frames, other.frames, strict=True):
+        np.testing.assert_array_equal(a.xy, b.xy)
+
+
+def test_the_command_makes_a_data_set_and_prints_its_speed(tmp_path, capsys):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    line = f"--preset tiny --patients 1 --seed 5 --size 64 --bits 8 --syntax rle --workers 1 --out {tmp_path / 'd'}"
+    assert run(parser.parse_args(line.split())) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"6 frames of 64x64: [\d.]+ frames per second per core", printed)
+    assert (tmp_path / "d" / "datalist.json").is_file()
