@@ -1,21 +1,34 @@
 """How near phantom frames are to real ones: grey-level percentiles, energy per band of scales, slope of the spectrum.
 
 The reference figures are means over real survey, positioning and follow-up frames at 512 x 512 pixels, 8 bits. They say nothing
-of shapes: equal figures are necessary for realism, not enough.
+of shapes: equal figures are necessary for realism, not enough. ``python -m monai_tavr.phantom.realism DIR`` prints the figures of
+the cines in a folder beside them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import argparse
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_tavr.dicom import find_cines, open_cine
 from monai_tavr.phantom.texture import blur
 
-__all__ = ["BAND_SIGMAS", "PERCENTILES", "REAL", "FrameStatistics", "frame_statistics", "mean_statistics"]
+__all__ = [
+    "BAND_SIGMAS",
+    "PERCENTILES",
+    "REAL",
+    "FrameStatistics",
+    "frame_statistics",
+    "frames_of_folder",
+    "mean_statistics",
+    "table",
+]
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 BAND_SIGMAS = (1, 2, 4, 8, 16, 32)
@@ -79,3 +92,30 @@ def mean_statistics(frames: Iterable[NDArray[np.generic]]) -> FrameStatistics:
         bands=tuple(np.mean([s.bands for s in all_statistics], axis=0).tolist()),
         spectrum_slope=float(np.mean([s.spectrum_slope for s in all_statistics])),
     )
+
+
+def frames_of_folder(folder: Path, *, cines: int = 40) -> Iterator[NDArray[np.generic]]:
+    """The middle frame (H, W) of evenly chosen cines below a folder, uint8 or uint16 as `frame_statistics` takes them."""
+    paths = find_cines([folder])
+    for i in np.unique(np.linspace(0, len(paths) - 1, min(cines, len(paths))).astype(int)):
+        cine = open_cine(paths[i], voi=False)
+        full = 2.0 ** (cine.info.bits_stored or 8) - 1
+        grey = cine.frame(len(cine) // 2) / full
+        yield np.rint(grey * 4095).astype(np.uint16)
+
+
+def table(found: FrameStatistics, real: FrameStatistics = REAL) -> str:
+    """The figures of frames beside those of real ones, one per line."""
+    lines = [f"{'':16}{'found':>8}{'real':>8}{'differs':>9}"]
+    names = [f"percentile {p}" for p in PERCENTILES] + [f"band {s}-{2 * s} px" for s in BAND_SIGMAS]
+    values = zip((*found.percentiles, *found.bands), (*real.percentiles, *real.bands), strict=True)
+    lines += [f"{name:16}{a:8.1f}{b:8.1f}{a / b - 1:+9.0%}" for name, (a, b) in zip(names, values, strict=True)]
+    return "\n".join([*lines, f"{'spectrum slope':16}{found.spectrum_slope:8.2f}{real.spectrum_slope:8.2f}"])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Compare the frames of a folder with real ones.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--cines", type=int, default=40, help="number of cines to look at (default: %(default)s)")
+    arguments = parser.parse_args()
+    print(table(mean_statistics(frames_of_folder(arguments.folder, cines=arguments.cines))))

@@ -4,10 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
+from monai_tavr.dicom_writer import XAHeader, write_xa
 from monai_tavr.phantom.cine import render_cine
 from monai_tavr.phantom.presets import preset_named
 from monai_tavr.phantom.procedure import plan_cine, sample_patient
-from monai_tavr.phantom.realism import PERCENTILES, REAL, frame_statistics, mean_statistics
+from monai_tavr.phantom.realism import PERCENTILES, REAL, frame_statistics, frames_of_folder, mean_statistics, table
 
 
 def test_percentiles_of_a_ramp():
@@ -63,3 +64,20 @@ def test_phantom_frames_are_within_a_quarter_of_real_ones():
     np.testing.assert_allclose(mean.percentiles, REAL.percentiles, rtol=0.25)
     np.testing.assert_allclose(mean.bands, REAL.bands, rtol=0.25)
     assert mean.spectrum_slope == pytest.approx(REAL.spectrum_slope, abs=0.75)
+
+
+def test_table_says_by_how_much_figures_differ():
+    found = replace(REAL, percentiles=(106.0, *REAL.percentiles[1:]))
+    rows = table(found).splitlines()
+    assert rows[1].split() == ["percentile", "1", "106.0", "53.0", "+100%"]
+    assert rows[8].split()[-1] == "+0%"
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+def test_figures_of_a_folder_are_those_of_its_middle_frames(tmp_path, bits):
+    top = 2**bits - 1
+    frames = np.zeros((3, 512, 512), np.uint8 if bits == 8 else np.uint16)
+    frames[1] = np.linspace(0, top, 512).astype(int)
+    write_xa(tmp_path / "a.dcm", frames, header=XAHeader(), bits_stored=bits)
+    (middle,) = frames_of_folder(tmp_path)
+    np.testing.assert_allclose(frame_statistics(middle).percentiles, np.array(PERCENTILES) * 2.55, atol=1.5)
