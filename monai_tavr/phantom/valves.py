@@ -151,6 +151,11 @@ class _Surface:
         across = np.cos(angle)[..., None] * self.frame.oval * n + np.sin(angle)[..., None] / self.frame.oval * b
         return self.axis.at(f * self.axis.length) + self.radius(f)[..., None] * across
 
+    def strut(self, f: np.ndarray, angle: np.ndarray) -> Tube:
+        """A wire along (f, angle). Where the frame is folded struts lie over each other and the beam is hardened already."""
+        mu = self.frame.strut_mu * (0.45 + 0.55 * opening_profile(self.frame, self.opening, f))
+        return Tube(self.at(f, angle), self.frame.strut_radius, mu)
+
 
 def _profile(frame: ValveFrame) -> tuple[list[float], list[float]]:
     inflow, waist, outflow = frame.inflow_radius, frame.waist_radius, frame.outflow_radius
@@ -161,14 +166,14 @@ def _profile(frame: ValveFrame) -> tuple[list[float], list[float]]:
     return [0.0, 0.2, 0.42, 0.55, 0.75, 1.0], [inflow, waist, inflow * 1.12, waist, outflow, outflow * 0.9]
 
 
-def _zigzag(surface: _Surface, low: float, high: float, *, first_high: bool) -> np.ndarray:
-    """A closed row of V between two heights, (N, 3)."""
+def _zigzag(surface: _Surface, low: float, high: float, *, first_high: bool) -> Tube:
+    """A closed row of V between two heights."""
     frame = surface.frame
     samples = 6
     t = np.arange(2 * frame.cells * samples + 1) / samples
     triangle = np.abs((t + first_high) % 2 - 1)  # 1 at even nodes unless first_high
     smooth = 0.6 * (1 - triangle) + 0.4 * (0.5 + 0.5 * np.cos(np.pi * triangle))
-    return surface.at(low + (high - low) * smooth, frame.rotation + t * np.pi / frame.cells)
+    return surface.strut(low + (high - low) * smooth, frame.rotation + t * np.pi / frame.cells)
 
 
 def _levels(frame: ValveFrame) -> np.ndarray:
@@ -177,7 +182,7 @@ def _levels(frame: ValveFrame) -> np.ndarray:
     return x**1.15 if frame.make == "evolut" else x
 
 
-def _acurate(surface: _Surface) -> list[np.ndarray]:
+def _acurate(surface: _Surface) -> list[Tube]:
     """Lower crown of two rows, a flaring upper crown, three tall stabilisation arches and three posts."""
     frame = surface.frame
     paths = [_zigzag(surface, 0.0, 0.16, first_high=False), _zigzag(surface, 0.16, 0.30, first_high=True)]
@@ -186,12 +191,12 @@ def _acurate(surface: _Surface) -> list[np.ndarray]:
     for j in range(3):
         middle = frame.rotation + 2 * np.pi / 3 * j
         sweep = np.cos(np.pi * q) * (0.6 + 0.4 * np.sin(np.pi * q))
-        paths.append(surface.at(0.38 + 0.62 * np.sin(np.pi * q) ** 0.8, middle + 0.62 * sweep))
-        paths.append(surface.at(0.30 + 0.32 * np.sin(np.pi * q) ** 0.8, middle + np.pi / 3 + 0.3 * sweep))
+        paths.append(surface.strut(0.38 + 0.62 * np.sin(np.pi * q) ** 0.8, middle + 0.62 * sweep))
+        paths.append(surface.strut(0.30 + 0.32 * np.sin(np.pi * q) ** 0.8, middle + np.pi / 3 + 0.3 * sweep))
     return paths
 
 
-def _sapien(surface: _Surface) -> list[np.ndarray]:
+def _sapien(surface: _Surface) -> list[Tube]:
     """Rows of V, the upper ones joined by posts that make tall cells."""
     frame = surface.frame
     levels = np.linspace(0, 0.62, frame.rows + 1)
@@ -199,36 +204,34 @@ def _sapien(surface: _Surface) -> list[np.ndarray]:
     paths.append(_zigzag(surface, 0.82, 1.0, first_high=bool(frame.rows % 2)))
     for j in range(frame.cells):
         angle = frame.rotation + (2 * j + (frame.rows % 2)) * np.pi / frame.cells
-        paths.append(surface.at(np.linspace(levels[-1], 0.82, 4), np.full(4, angle)))
+        paths.append(surface.strut(np.linspace(levels[-1], 0.82, 4), np.full(4, angle)))
     return paths
 
 
-def _evolut(surface: _Surface) -> list[np.ndarray]:
+def _evolut(surface: _Surface) -> list[Tube]:
     """Rows of diamonds and three tabs at the outflow."""
     frame, levels = surface.frame, _levels(surface.frame)
     paths = [_zigzag(surface, a, b, first_high=bool(i % 2)) for i, (a, b) in enumerate(pairwise(levels))]
     for j in range(3):
-        paths.append(surface.at(np.array([0.98, 1.0, 1.04]), np.full(3, frame.rotation + 2 * np.pi / 3 * j)))
+        paths.append(surface.strut(np.array([0.98, 1.0, 1.04]), np.full(3, frame.rotation + 2 * np.pi / 3 * j)))
     return paths
 
 
-def _braided(surface: _Surface) -> list[np.ndarray]:
+def _braided(surface: _Surface) -> list[Tube]:
     """Wires that wind both ways, and three posts."""
     frame, f = surface.frame, np.linspace(0, 1, 24)
     paths = []
     for j in range(frame.cells):
         start = frame.rotation + 2 * np.pi / frame.cells * j
-        paths += [surface.at(f, start + side * 2.2 * f) for side in (-1, 1)]
-    paths += [surface.at(np.linspace(0.35, 0.6, 4), np.full(4, frame.rotation + 2 * np.pi / 3 * j)) for j in range(3)]
+        paths += [surface.strut(f, start + side * 2.2 * f) for side in (-1, 1)]
+    paths += [surface.strut(np.linspace(0.35, 0.6, 4), np.full(4, frame.rotation + 2 * np.pi / 3 * j)) for j in range(3)]
     return paths
 
 
 def frame_tubes(frame: ValveFrame, axis: Curve, *, opening: float) -> list[Tube]:
     """The struts as drawn; ``axis`` from :func:`frame_axis`."""
     draw = {"evolut": _evolut, "acurate": _acurate, "sapien": _sapien, "braided": _braided}[frame.make]
-    # folded struts lie over each other, where the beam is already hardened: the mesh stays visible
-    mu = frame.strut_mu * (0.45 + 0.55 * opening)
-    return [Tube(path, frame.strut_radius, mu) for path in draw(_Surface(frame, axis, opening))]
+    return draw(_Surface(frame, axis, opening))
 
 
 def inflow_crowns(frame: ValveFrame, axis: Curve, *, opening: float) -> np.ndarray:
