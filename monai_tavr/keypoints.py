@@ -68,6 +68,9 @@ class KeypointSchema:
         names = self.names
         if not names:
             raise ValueError(f"schema {self.name!r} has no points: give at least one group with one point")
+        for group, members in self.groups.items():
+            if not members:
+                raise ValueError(f"schema {self.name!r}: group {group!r} has no points; leave it out")
         repeated = sorted({n for n in names if names.count(n) > 1})
         if repeated:
             raise ValueError(f"schema {self.name!r}: point {repeated[0]!r} stands in more than one place; a point has one group")
@@ -95,6 +98,10 @@ class KeypointSchema:
         # mapping proxies do not pickle; data loaders send schemas to their workers
         mappings = (dict(self.colors), dict(self.titles), dict(self.descriptions), dict(self.dicom_codes))
         return (type(self), (self.name, dict(self.groups), self.flip_pairs, self.skeleton, *mappings))
+
+    def __eq__(self, other: object) -> bool:
+        # mappings compare without order, but the order of the groups is the order of the rows
+        return isinstance(other, KeypointSchema) and self.names == other.names and self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
         return hash((self.name, self.names))
@@ -177,7 +184,7 @@ class KeypointSchema:
             raise ValueError(f"{where}: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """The inverse of :meth:`from_dict`: plain containers, ready for YAML or JSON."""
+        """The inverse of :meth:`from_dict`: plain containers for YAML or JSON. Do not sort the keys: groups order the points."""
         groups = {
             g: {"points": list(points)}
             | ({"color": self.colors[g]} if g in self.colors else {})
@@ -281,7 +288,7 @@ class Keypoints:
     @property
     def state(self) -> np.ndarray:
         """(K,) int8 of :class:`KeypointState` values."""
-        return np.where(self.labelled, self.visible.astype(np.int8), np.int8(KeypointState.UNLABELLED))
+        return np.where(np.asarray(self.labelled), self.visible.astype(np.int8), np.int8(KeypointState.UNLABELLED))
 
     @property
     def group_state(self) -> np.ndarray:

@@ -39,7 +39,6 @@ Coordinates are native pixels, 0 = centre of the first pixel; spacing is (x, y) 
 from __future__ import annotations
 
 import json
-import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -67,6 +66,7 @@ __all__ = [
 
 SCHEMA_ID = "monai-tavr/keypoints/1"
 _SOURCES = ("model", "annotator")
+_LARGEST = 1e9  # no coordinate, spacing or score is larger; NaN and infinity are not smaller
 _POINT_KEYS = {"x", "y", "state", "score", "source", "author", "time"}
 _IMAGE_KEYS = {"sop_instance_uid", "series_instance_uid", "study_instance_uid", "rows", "columns", "number_of_frames", "spacing"}
 
@@ -105,6 +105,9 @@ class PointEdit:
     def __post_init__(self) -> None:
         if self.source not in _SOURCES:
             raise ValueError(f"source must be one of {list(_SOURCES)}, got {self.source!r}")
+        for name in ("author", "time"):
+            if not isinstance(getattr(self, name), str | None):
+                raise ValueError(f"{name} must be text, got {getattr(self, name)!r}")
         if self.time is not None:
             try:
                 zone = datetime.fromisoformat(self.time.replace("Z", "+00:00")).tzinfo
@@ -189,6 +192,8 @@ def label_from_dict(content: Any, *, schema: KeypointSchema = TAVR11, where: str
     top = _mapping(content, where, {"schema", "keypoints", "image", "frames"}, required={"schema", "image", "frames"})
     if top["schema"] != SCHEMA_ID:
         raise ValueError(f"{where}: 'schema' is {top['schema']!r}; this version reads {SCHEMA_ID!r}")
+    if top.get("keypoints", schema.name) != schema.name:
+        raise ValueError(f"{where}: keypoints of schema {top['keypoints']!r}, expected {schema.name!r}")
     image = _image_from_dict(top["image"], f"{where}: image")
     if not isinstance(top["frames"], list):
         raise ValueError(f"{where}: 'frames' must be a list, got {type(top['frames']).__name__}")
@@ -255,8 +260,8 @@ def _frame_from_dict(
                 raise ValueError(f"{place}: score must lie in [0, 1], got {point['score']!r}")
         if "source" in point:
             try:
-                edits[index, name] = PointEdit(**{key: point.get(key) for key in ("source", "author", "time")})
-            except (ValueError, AttributeError) as error:
+                edits[index, name] = PointEdit(point["source"], author=point.get("author"), time=point.get("time"))
+            except ValueError as error:
                 raise ValueError(f"{place}: {error}") from error
         elif "author" in point or "time" in point:
             raise ValueError(f"{place}: 'author' and 'time' need a 'source'")
@@ -279,7 +284,7 @@ def _mapping(content: Any, where: str, known: set[str], required: set[str] | Non
 
 
 def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
         raise ValueError(f"{where} must be a finite number, got {value!r}")
     return float(value)
 
@@ -298,10 +303,19 @@ def read_label_json(path: str | os.PathLike[str], *, schema: KeypointSchema = TA
         OSError: the file cannot be read.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        content = json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=_without_repeats)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a JSON file: {error}") from error
     return label_from_dict(content, schema=schema, where=str(path))
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Python keeps the last of two equal names and says nothing; a label must not lose a point that way."""
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the name {next(n for n in names if names.count(n) > 1)!r} stands twice in one object")
+    return content
 
 
 def write_label_json(path: str | os.PathLike[str], label: CineLabel) -> None:
