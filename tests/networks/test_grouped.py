@@ -165,16 +165,17 @@ def blobs(count: int, size: int, schema: KeypointSchema, generator: torch.Genera
 def test_the_heat_map_network_learns_where_and_whether() -> None:
     torch.manual_seed(0)
     schema = KeypointSchema("blobs", {"bright": ("p",), "dark": ("q",)})
-    size, generator = 64, torch.Generator().manual_seed(3)
+    size, batch, steps, generator = 64, 8, 70, torch.Generator().manual_seed(3)
     network = GroupedKeypointNet(schema, width=32)
-    loss = GroupedKeypointLoss(schema, image_size=(size, size), lambda_regression=0.05)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    frames, targets = blobs(1024, size, schema, generator)
-    for step in range(160):
-        batch = torch.arange(16) + 16 * (step % 64)
+    loss = GroupedKeypointLoss(schema, image_size=(size, size), lambda_regression=0.3)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps)
+    frames, targets = blobs(batch * steps, size, schema, generator)
+    for x, y in zip(frames.split(batch), targets.split(batch), strict=True):
         optimiser.zero_grad()
-        loss(network(frames[batch]), targets[batch]).backward()
+        loss(network(x), y).backward()
         optimiser.step()
+        schedule.step()
     network.eval()
     unseen, truth = blobs(64, size, schema, generator)
     with torch.no_grad():
