@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -112,7 +111,7 @@ def loss_terms(loss: nn.Module) -> Callable[[Mapping[str, Any]], dict[str, float
 
     def terms(output: Mapping[str, Any]) -> dict[str, float]:
         parts: Mapping[str, Tensor] = getattr(loss, "terms", {})
-        return {"loss": float(output["loss"])} | {name: float(value) for name, value in parts.items()}
+        return {"loss": float(output["loss"].detach())} | {name: float(value) for name, value in parts.items()}
 
     return terms
 
@@ -134,7 +133,6 @@ class ProgressLog:
         interval: int = 20,
     ) -> None:
         self.terms, self.optimizer, self.interval = terms, optimizer, interval
-        self.logger = logging.getLogger("monai_tavr.progress")
         self._sums: dict[str, float] = {}
         self._count, self._busy, self._since = 0, 0.0, 0.0
 
@@ -163,7 +161,7 @@ class ProgressLog:
         parts = [f"epoch {state.epoch}/{state.max_epochs}", f"iteration {within}/{state.epoch_length}"]
         parts += [f"{name} {total / self._count:.4f}" for name, total in self._sums.items()]
         parts += [f"lr {self.optimizer.param_groups[0]['lr']:.2e}", f"{speed:.2f} it/s", f"left {left}"]
-        self.logger.info("  ".join(parts))
+        engine.logger.info("  ".join(parts))
 
 
 class ValidationScore(KeypointMetrics):
@@ -225,7 +223,6 @@ class TrainingCheckpoint:
     ) -> None:
         self.path, self.objects, self.lr_scheduler = Path(path), dict(objects), lr_scheduler
         self.resume, self.interval = resume, interval
-        self.logger = logging.getLogger("monai_tavr.checkpoint")
 
     def attach(self, engine: Engine) -> None:
         """Listen to a trainer."""
@@ -246,7 +243,7 @@ class TrainingCheckpoint:
         engine.state.epoch = checkpoint["epoch"]
         engine.state.iteration = checkpoint["epoch"] * engine.state.epoch_length
         self.lr_scheduler.last_epoch = engine.state.iteration
-        self.logger.info(f"resumed after epoch {checkpoint['epoch']} from {self.path}")
+        engine.logger.info(f"resumed after epoch {checkpoint['epoch']} from {self.path}")
 
     def save(self, engine: Engine) -> None:
         """Write the state beside the file and rename it into place."""
