@@ -30,6 +30,7 @@ __all__ = [
     "bf16_is_fast",
     "loss_terms",
     "prepare_batch",
+    "start_network",
     "validation_metrics",
 ]
 
@@ -39,6 +40,20 @@ def bf16_is_fast(device: str | torch.device) -> bool:
     if torch.device(device).type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def start_network(network: nn.Module, weights: str | os.PathLike[str] | None, device: str | torch.device) -> nn.Module:
+    """The network on its device in channels-last memory, from scratch or from a state dict (fine-tuning).
+
+    Raises:
+        ValueError: the weights do not fit the network.
+    """
+    if weights is not None:
+        try:
+            network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        except RuntimeError as error:
+            raise ValueError(f"{weights} does not fit the network: {error}; set network_def as it was trained") from error
+    return network.to(device, memory_format=torch.channels_last)
 
 
 def prepare_batch(
