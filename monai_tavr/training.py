@@ -258,6 +258,9 @@ class TrainingCheckpoint:
         engine.state.epoch = checkpoint["epoch"]
         engine.state.iteration = checkpoint["epoch"] * engine.state.epoch_length
         self.lr_scheduler.last_epoch = engine.state.iteration
+        # the optimizer's own memory is of the former schedule
+        for group, rate in zip(self.lr_scheduler.optimizer.param_groups, self.lr_scheduler.get_lr(), strict=True):
+            group["lr"] = rate
         engine.logger.info(f"resumed after epoch {checkpoint['epoch']} from {self.path}")
 
     def save(self, engine: Engine) -> None:

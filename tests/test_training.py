@@ -59,11 +59,6 @@ class Run:
         return float(loss.detach())
 
 
-@pytest.fixture(autouse=True)
-def _steps_may_skip_the_first(recwarn: pytest.WarningsRecorder) -> None:
-    """Building a scheduler steps it once before the optimizer, as torch does itself."""
-
-
 def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
     whole = Run(tmp_path / "whole", max_epochs=4)
     first = Run(tmp_path / "parts", max_epochs=4, stop_after=2)
