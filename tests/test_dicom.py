@@ -151,6 +151,17 @@ def test_monochrome1_is_inverted_within_the_stored_bits(tmp_path: Path, syntax: 
         np.testing.assert_array_equal(open_cine(tmp_path / "a.dcm", voi=voi).frame(0)[0, :4], expected)
 
 
+def test_lossy_overshoot_beyond_the_stored_bits_is_clipped(tmp_path: Path) -> None:
+    """12-bit pixels coded as 16 bits overshoot 4095 at bright edges; without the clip they would turn black, or fail."""
+    frames = asymmetric_frames(12, rows=64, columns=80)
+    write_xa(tmp_path / "a.dcm", frames, syntax="jpeg2000", bits_stored=16)
+    assert pydicom.dcmread(tmp_path / "a.dcm").pixel_array.max() > 4095
+    edit(tmp_path / "a.dcm", lambda ds: _set(ds, BitsStored=12, HighBit=11, WindowCenter=None, WindowWidth=None))
+    read = open_cine(tmp_path / "a.dcm").frames()
+    assert read.max() == 4095
+    assert read[:, 4:7, 6:11].min() > 3000  # within the bright mark
+
+
 def test_overlays_in_unused_bits_are_removed(tmp_path: Path) -> None:
     frames = asymmetric_frames(12)
     with_overlay = (frames | np.uint16(0x8000)).tobytes()
