@@ -19,7 +19,9 @@ def plans():
     found = []
     for index in range(40):
         patient = sample_patient(TAVR81, seed=0, index=index)
-        found += [(patient, phase, plan_cine(patient, c, preset=TAVR81, size=512)) for c, (phase, _, _) in enumerate(patient.cines)]
+        found += [
+            (patient, phase, plan_cine(patient, c, preset=TAVR81, size=512)) for c, (phase, _, _) in enumerate(patient.cines)
+        ]
     return found
 
 
