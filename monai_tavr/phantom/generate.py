@@ -12,43 +12,23 @@ import argparse
 import json
 import multiprocessing
 import os
-import time
-import uuid
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from monai_tavr.dicom_writer import SYNTAXES, XAHeader, write_xa
-from monai_tavr.formats.label_json import CineLabel, ImageInfo, write_json_atomically, write_label_json
+from monai_tavr.dicom_writer import SYNTAXES
+from monai_tavr.formats.label_json import write_json_atomically
 from monai_tavr.keypoints import TAVR11
+from monai_tavr.phantom.cine_files import DatasetSettings, cine_stem, write_cine
 from monai_tavr.phantom.presets import PRESETS, Preset, preset_named
-from monai_tavr.phantom.procedure import CinePlan, Patient, sample_patient
+from monai_tavr.phantom.procedure import Patient, sample_patient
 
-__all__ = ["GENERATOR_VERSION", "add_arguments", "generate_dataset", "run", "split_of_patient"]
-
-GENERATOR_VERSION = "1"
-"""Changes whenever the same settings would give other pixels or labels."""
-# one random 128-bit number (PS3.5 B.2): the root of all UIDs of synthetic cines
-_UID_NAMESPACE = uuid.UUID("0d1a7c55-86b0-4f39-9d5e-3a0c6f1f2e81")
+__all__ = ["add_arguments", "generate_dataset", "run", "split_of_patient"]
 
 _WORK_PER_PROCESS = 4 * 512**2  # cines times pixels of a frame
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """What the files of a data set depend on."""
-
-    preset: str
-    seed: int
-    size: int
-    bits: int
-    syntax: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return {**vars(self), "version": GENERATOR_VERSION}
 
 
 def split_of_patient(index: int) -> str:
@@ -93,7 +73,7 @@ def generate_dataset(
         ValueError: an argument is out of range, or ``out`` holds a data set of other settings.
     """
     chosen = preset_named(preset)
-    settings = _Settings(preset, seed, chosen.size if size is None else size, bits or 8, syntax or "explicit-le")
+    settings = DatasetSettings(preset, seed, chosen.size if size is None else size, bits or 8, syntax or "explicit-le")
     count = chosen.patients if patients is None else patients
     _check(settings, count, workers)
     folder = Path(out)
@@ -114,7 +94,7 @@ def generate_dataset(
     return datalist
 
 
-def _check(settings: _Settings, patients: int, workers: int | None) -> None:
+def _check(settings: DatasetSettings, patients: int, workers: int | None) -> None:
     if patients < 1:
         raise ValueError(f"patients = {patients}: give at least 1")
     if settings.seed < 0:
@@ -131,7 +111,7 @@ def _check(settings: _Settings, patients: int, workers: int | None) -> None:
         raise ValueError(f"workers = {workers}: give at least 1")
 
 
-def _claim(folder: Path, settings: _Settings) -> None:
+def _claim(folder: Path, settings: DatasetSettings) -> None:
     """Note the settings in the folder, or compare with those noted there."""
     note = folder / "phantom.json"
     if note.exists():
@@ -145,34 +125,39 @@ def _claim(folder: Path, settings: _Settings) -> None:
         write_json_atomically(note, settings.to_dict())
 
 
-def _stem(folder: Path, patient: int, cine: int) -> Path:
-    return folder / f"P{patient:03d}" / f"C{cine:02d}"
-
-
 def _complete(folder: Path, patient: int, cine: int) -> bool:
     """Both files are there; each is renamed into place when whole, the label last."""
-    stem = _stem(folder, patient, cine)
+    stem = cine_stem(folder, patient, cine)
     return stem.with_suffix(".dcm").is_file() and stem.with_suffix(".json").is_file()
 
 
-def _render(folder: Path, settings: _Settings, todo: list[tuple[int, int]], workers: int | None) -> Any:
+def _render(
+    folder: Path, settings: DatasetSettings, todo: list[tuple[int, int]], workers: int | None
+) -> Iterator[tuple[int, float]]:
     """Make the cines of ``todo``; yields (frames, seconds of one core) for each."""
     # a process takes seconds to start: a few small cines are not worth a second one
     work = len(todo) * settings.size**2
-    workers = min(workers or min(len(os.sched_getaffinity(0)), 1 + work // _WORK_PER_PROCESS), len(todo))
+    workers = min(workers or min(_cores(), 1 + work // _WORK_PER_PROCESS), len(todo))
     if workers <= 1:
         for patient, cine in todo:
-            yield _make_cine(folder, settings, patient, cine)
+            yield write_cine(folder, settings, patient, cine)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-        jobs = [pool.submit(_make_cine, folder, settings, patient, cine) for patient, cine in todo]
+        jobs = [pool.submit(write_cine, folder, settings, patient, cine) for patient, cine in todo]
         try:
             for job in as_completed(jobs):
                 yield job.result()
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _one_thread() -> None:
@@ -182,78 +167,13 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _make_cine(folder: Path, settings: _Settings, index: int, cine: int) -> tuple[int, float]:
-    """Render and write one cine: (frames, seconds of processor time)."""
-    from monai_tavr.phantom.cine import render_cine
-    from monai_tavr.phantom.procedure import plan_cine
-
-    started = time.process_time()
-    preset = preset_named(settings.preset)
-    patient = sample_patient(preset, seed=settings.seed, index=index)
-    plan = plan_cine(patient, cine, preset=preset, size=settings.size)
-    rendered = render_cine(patient.anatomy, plan, bits=settings.bits)
-    header = _header(settings, patient, cine, plan)
-    stem = _stem(folder, index, cine)
-    write_xa(stem.with_suffix(".dcm"), rendered.frames, header=header, syntax=settings.syntax, bits_stored=settings.bits)
-    image = ImageInfo(
-        rows=settings.size,
-        columns=settings.size,
-        number_of_frames=len(rendered.frames),
-        spacing=rendered.keypoints[0].spacing,
-        sop_instance_uid=header.sop_uid,
-        series_instance_uid=header.series_uid,
-        study_instance_uid=header.study_uid,
-    )
-    write_label_json(stem.with_suffix(".json"), CineLabel(image=image, frames=rendered.keypoints))
-    return len(rendered.frames), time.process_time() - started
-
-
-def _uid(*parts: object) -> str:
-    """A UID that follows from ``parts``: 2.25 and a name-based UUID (PS3.5 B.2)."""
-    return f"2.25.{uuid.uuid5(_UID_NAMESPACE, '/'.join(str(p) for p in parts)).int}"
-
-
-def _header(settings: _Settings, patient: Patient, cine: int, plan: CinePlan) -> XAHeader:
-    """The DICOM header: a patient whom nobody can take for a real one."""
-    who = f"{settings.preset}/{settings.seed}/P{patient.index:03d}"
-    made = (GENERATOR_VERSION, settings.size, settings.bits)
-    camera = plan.camera
-    return XAHeader(
-        patient_id=f"PHANTOM-{settings.preset}-{settings.seed}-P{patient.index:03d}".upper(),
-        patient_name=f"PHANTOM^P{patient.index:03d}^SYNTHETIC",
-        patient_sex="O",
-        patient_birth_date="19000101",
-        study_uid=_uid("study", who, *made),
-        series_uid=_uid("series", who, cine, *made),
-        sop_uid=_uid("instance", who, cine, *made),
-        study_id=f"P{patient.index:03d}",
-        accession_number=f"SYN{settings.seed}P{patient.index:03d}"[:16],
-        study_date="20000101",
-        study_time=f"{8 + patient.index % 10:02d}{patient.index % 60:02d}00",
-        study_description=f"Synthetic TAVR ({settings.preset})",
-        series_description=f"{plan.phase} (synthetic)",
-        series_number=cine + 1,
-        instance_number=1,
-        primary_angle=camera.primary_deg,
-        secondary_angle=camera.secondary_deg,
-        imager_spacing=camera.pixel_mm_at_detector,
-        source_detector_mm=camera.source_detector_mm,
-        source_patient_mm=camera.source_object_mm,
-        frame_time_ms=plan.frame_time_ms,
-        contrast_agent="Synthetic iodine" if max(c.filling for c in plan.contrast) > 0.1 else "",
-        manufacturer="monai-tavr",
-        model_name="phantom",
-        software_versions=GENERATOR_VERSION,
-    )
-
-
-def _datalist(preset: Preset, settings: _Settings, people: list[Patient]) -> dict[str, Any]:
+def _datalist(preset: Preset, settings: DatasetSettings, people: list[Patient]) -> dict[str, Any]:
     """The list of all cines by part; an item without ``frame`` means every frame of its file."""
     parts: dict[str, list[dict[str, Any]]] = {"training": [], "validation": [], "test": []}
     for patient in people:
         part = "test" if preset.test_only else split_of_patient(patient.index)
         for cine in range(len(patient.cines)):
-            stem = _stem(Path(), patient.index, cine).as_posix()
+            stem = cine_stem(Path(), patient.index, cine).as_posix()
             parts[part].append({"image": f"{stem}.dcm", "label": f"{stem}.json", "patient": f"P{patient.index:03d}"})
     return {
         "name": f"phantom-{preset.name}",

@@ -1,0 +1,107 @@
+"""One cine of a data set as files: the DICOM header of a patient who cannot be taken for a real one, and its label file.
+
+UIDs follow from what the pixels depend on (preset, seed, patient, cine, size, bits, version of the generator) and not from the
+transfer syntax: a cine stored in another syntax is the same instance.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.formats.label_json import CineLabel, ImageInfo, write_label_json
+from monai_tavr.phantom.cine import render_cine
+from monai_tavr.phantom.presets import preset_named
+from monai_tavr.phantom.procedure import CinePlan, Patient, plan_cine, sample_patient
+
+__all__ = ["GENERATOR_VERSION", "DatasetSettings", "cine_stem", "write_cine"]
+
+GENERATOR_VERSION = "1"
+"""Changes whenever the same settings would give other pixels or labels."""
+# one random 128-bit number (PS3.5 B.2): the root of all UIDs of synthetic cines
+_UID_NAMESPACE = uuid.UUID("0d1a7c55-86b0-4f39-9d5e-3a0c6f1f2e81")
+
+
+@dataclass(frozen=True)
+class DatasetSettings:
+    """What the files of a data set depend on."""
+
+    preset: str
+    seed: int
+    size: int
+    bits: int
+    syntax: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "version": GENERATOR_VERSION}
+
+
+def cine_stem(folder: Path, patient: int, cine: int) -> Path:
+    """Path of a cine's files without their suffix."""
+    return folder / f"P{patient:03d}" / f"C{cine:02d}"
+
+
+def write_cine(folder: Path, settings: DatasetSettings, index: int, cine: int) -> tuple[int, float]:
+    """Render and write one cine: (frames, seconds of processor time)."""
+    started = time.process_time()
+    preset = preset_named(settings.preset)
+    patient = sample_patient(preset, seed=settings.seed, index=index)
+    plan = plan_cine(patient, cine, preset=preset, size=settings.size)
+    rendered = render_cine(patient.anatomy, plan, bits=settings.bits)
+    header = _header(settings, patient, cine, plan)
+    stem = cine_stem(folder, index, cine)
+    write_xa(stem.with_suffix(".dcm"), rendered.frames, header=header, syntax=settings.syntax, bits_stored=settings.bits)
+    image = ImageInfo(
+        rows=settings.size,
+        columns=settings.size,
+        number_of_frames=len(rendered.frames),
+        spacing=rendered.keypoints[0].spacing,
+        sop_instance_uid=header.sop_uid,
+        series_instance_uid=header.series_uid,
+        study_instance_uid=header.study_uid,
+    )
+    write_label_json(stem.with_suffix(".json"), CineLabel(image=image, frames=rendered.keypoints))
+    return len(rendered.frames), time.process_time() - started
+
+
+def _uid(*parts: object) -> str:
+    """A UID that follows from ``parts``: 2.25 and a name-based UUID (PS3.5 B.2)."""
+    return f"2.25.{uuid.uuid5(_UID_NAMESPACE, '/'.join(str(p) for p in parts)).int}"
+
+
+def _header(settings: DatasetSettings, patient: Patient, cine: int, plan: CinePlan) -> XAHeader:
+    """The DICOM header: a patient whom nobody can take for a real one."""
+    who = f"{settings.preset}/{settings.seed}/P{patient.index:03d}"
+    made = (GENERATOR_VERSION, settings.size, settings.bits)
+    camera = plan.camera
+    return XAHeader(
+        patient_id=f"PHANTOM-{settings.preset}-{settings.seed}-P{patient.index:03d}".upper(),
+        patient_name=f"PHANTOM^P{patient.index:03d}^SYNTHETIC",
+        patient_sex="O",
+        patient_birth_date="19000101",
+        study_uid=_uid("study", who, *made),
+        series_uid=_uid("series", who, cine, *made),
+        sop_uid=_uid("instance", who, cine, *made),
+        study_id=f"P{patient.index:03d}",
+        accession_number=f"SYN{settings.seed}P{patient.index:03d}"[:16],
+        study_date="20000101",
+        study_time=f"{8 + patient.index % 10:02d}{patient.index % 60:02d}00",
+        study_description=f"Synthetic TAVR ({settings.preset})",
+        series_description=f"{plan.phase} (synthetic)",
+        series_number=cine + 1,
+        instance_number=1,
+        primary_angle=camera.primary_deg,
+        secondary_angle=camera.secondary_deg,
+        imager_spacing=camera.pixel_mm_at_detector,
+        source_detector_mm=camera.source_detector_mm,
+        source_patient_mm=camera.source_object_mm,
+        frame_time_ms=plan.frame_time_ms,
+        contrast_agent="Synthetic iodine" if max(c.filling for c in plan.contrast) > 0.1 else "",
+        manufacturer="monai-tavr",
+        model_name="phantom",
+        software_versions=GENERATOR_VERSION,
+    )
