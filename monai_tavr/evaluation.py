@@ -17,7 +17,7 @@ from monai_tavr.formats.label_json import CineLabel, read_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState
 
 if TYPE_CHECKING:
-    from monai_tavr.predictor import KeypointPredictor
+    from monai_tavr.predictor import FramePrediction, KeypointPredictor
 
 __all__ = [
     "EvaluatedFrame",
@@ -44,13 +44,13 @@ class LabelledCine:
 
 @dataclass(frozen=True, eq=False)
 class EvaluatedFrame:
-    """One frame: what is true and what was predicted. ``group_probability`` (G,) is None for stored predictions."""
+    """One frame: what is true and what was predicted; ``model`` is None for stored predictions."""
 
     image: Path
     patient: str
     truth: Keypoints
     prediction: Keypoints
-    group_probability: np.ndarray | None = None
+    model: FramePrediction | None = None
 
 
 def frame_error(prediction: Keypoints, truth: Keypoints) -> float:
@@ -115,14 +115,14 @@ class StoredPredictions:
         if not self._by_name:
             raise ValueError(f"{folder}: no predictions (*.json) there; write some with `monai-tavr predict`")
 
-    def __call__(self, cine: LabelledCine) -> Iterator[tuple[Keypoints, np.ndarray | None]]:
+    def __call__(self, cine: LabelledCine) -> Iterator[Keypoints]:
         """The predictions of the cine's frames. Raises ValueError if there are none for it; they are never taken as absent."""
         found = self._find(cine)
         predicted = {k.frame: k for k in found.frames}
         for frame in cine.frames:
             if frame not in predicted:
                 raise ValueError(f"{self.folder}: no prediction for frame {frame} of {cine.image}")
-            yield predicted[frame], None
+            yield predicted[frame]
 
     def _find(self, cine: LabelledCine) -> CineLabel:
         uid = cine.label.image.sop_instance_uid or cine.label.image.series_instance_uid
@@ -136,19 +136,15 @@ class StoredPredictions:
         return named[0]
 
 
-def model_predictions(predictor: KeypointPredictor) -> Callable[[LabelledCine], Iterator[tuple[Keypoints, np.ndarray | None]]]:
+def model_predictions(predictor: KeypointPredictor) -> Callable[[LabelledCine], Iterator[FramePrediction]]:
     """The model as a source of predictions for :func:`evaluate_cines`."""
 
-    def predict(cine: LabelledCine) -> Iterator[tuple[Keypoints, np.ndarray | None]]:
-        for found in predictor.stream(cine.image, frames=cine.frames):
-            yield found.keypoints, found.group_probability
-
-    return predict
+    return lambda cine: predictor.stream(cine.image, frames=cine.frames)
 
 
 def evaluate_cines(
     cines: Sequence[LabelledCine],
-    predict: Callable[[LabelledCine], Iterable[tuple[Keypoints, np.ndarray | None]]],
+    predict: Callable[[LabelledCine], Iterable[Keypoints | FramePrediction]],
     *,
     progress: Callable[[int], Any] | None = None,
 ) -> list[EvaluatedFrame]:
@@ -162,9 +158,9 @@ def evaluate_cines(
     done = []
     for cine in cines:
         truths = {k.frame: k for k in cine.label.frames}
-        for prediction, group_probability in predict(cine):
-            truth = truths[prediction.frame]
-            done.append(EvaluatedFrame(cine.image, cine.patient, truth, prediction, group_probability))
+        for found in predict(cine):
+            prediction, model = (found, None) if isinstance(found, Keypoints) else (found.keypoints, found)
+            done.append(EvaluatedFrame(cine.image, cine.patient, truths[prediction.frame], prediction, model))
         if progress is not None:
             progress(len(cine.frames))
     return done

@@ -30,7 +30,7 @@ from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointStat
 
 __all__ = ["KeypointPostprocess", "Thresholds", "check_groups", "read_thresholds", "select_thresholds", "write_thresholds"]
 
-_FILE_KEYS = {"schema", "thresholds", "group_thresholds", "selected_on"}
+_FILE_KEYS = {"schema", "thresholds", "group_thresholds", "spread_floor", "selected_on"}
 
 
 def _per_name(values: float | Mapping[str, float], names: Sequence[str], what: str) -> dict[str, float]:
@@ -65,12 +65,15 @@ class Thresholds:
         points: point name -> threshold in [0, 1].
         groups: group name -> threshold in [0, 1] of the group output.
         selected_on: which data chose them, in words.
+        spread_floor: spread of well located points, as a share of the network input's side (root of its area): heat maps are
+            taught with Gaussians of some width, and only what goes beyond it is doubt. 0 = unknown.
     """
 
     schema: str
     points: Mapping[str, float]
     groups: Mapping[str, float] = field(default_factory=dict)
     selected_on: str = ""
+    spread_floor: float = 0.0
 
 
 def read_thresholds(path: str | os.PathLike[str], *, schema: str | KeypointSchema = TAVR11) -> Thresholds:
@@ -92,13 +95,17 @@ def read_thresholds(path: str | os.PathLike[str], *, schema: str | KeypointSchem
         groups = _per_name(parts[1], schema.group_names, "group threshold")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return Thresholds(schema.name, points, groups, str(content.get("selected_on", "")))
+    floor = content.get("spread_floor", 0.0)
+    if isinstance(floor, bool) or not isinstance(floor, int | float) or not 0 <= floor < 1:
+        raise ValueError(f"{path}: 'spread_floor' must be a number from 0 to 1, got {floor!r}")
+    return Thresholds(schema.name, points, groups, str(content.get("selected_on", "")), float(floor))
 
 
 def write_thresholds(path: str | os.PathLike[str], thresholds: Thresholds) -> None:
     """Write ``models/thresholds.json`` atomically."""
     content: dict[str, Any] = {"schema": thresholds.schema, "thresholds": dict(thresholds.points)}
     content |= {"group_thresholds": dict(thresholds.groups)} if thresholds.groups else {}
+    content |= {"spread_floor": thresholds.spread_floor} if thresholds.spread_floor else {}
     write_json_atomically(path, content | {"selected_on": thresholds.selected_on})
 
 

@@ -23,7 +23,7 @@ from monai_tavr.codec import KeypointCodec
 from monai_tavr.formats.label_json import CineLabel, PointEdit
 from monai_tavr.framing import prepare_frames
 from monai_tavr.keypoints import Keypoints, KeypointSchema
-from monai_tavr.postprocess import KeypointPostprocess, check_groups, read_thresholds
+from monai_tavr.postprocess import KeypointPostprocess, Thresholds, check_groups, read_thresholds
 
 __all__ = ["FramePrediction", "KeypointPredictor", "select_device"]
 
@@ -39,14 +39,17 @@ class FramePrediction:
     Attributes:
         keypoints: the decision; its scores are the visibility probabilities.
         located: (K, 2) float32 native pixels, (x, y): where each point would be, absent ones too.
-        spread: (K,) float32 standard deviation of the location in native pixels, from the heat map; 0 where the network has none.
+        spread: (K,) float32 doubt about the location in native pixels: the heat map's standard deviation beyond that of well
+            located points (``spread_floor`` of the thresholds). Uncalibrated; 0 where the network has no heat map.
         group_probability: (G,) float32 in [0, 1].
+        input_side: side of the network's input (root of its area) in native pixels.
     """
 
     keypoints: Keypoints
     located: np.ndarray
     spread: np.ndarray
     group_probability: np.ndarray
+    input_side: float
 
 
 def select_device(device: str | torch.device = "auto") -> torch.device:
@@ -103,11 +106,10 @@ class KeypointPredictor:
         self.precision = ("bf16" if self.device.type == "cuda" else "fp32") if precision == "auto" else precision
         self.weights_sha256 = sha256_of(self.weights)
         self._codec = KeypointCodec(self.schema, image_size=self.image_size)
-        rules = postprocess if postprocess is not None else self._shipped_rules()
+        shipped = self._shipped_thresholds()
+        self.spread_floor = shipped.spread_floor
+        rules = postprocess or KeypointPostprocess.from_thresholds(shipped, schema=self.schema)
         self.postprocess = rules if allowed_groups is None else rules.with_groups(allowed_groups)
-
-    schema: KeypointSchema
-    image_size: tuple[int, int]
 
     @property
     def version(self) -> str:
@@ -119,12 +121,10 @@ class KeypointPredictor:
         """How the model signs its points."""
         return f"monai-tavr {__version__} model {self.version} ({self.weights_sha256[:12]})"
 
-    def _shipped_rules(self) -> KeypointPostprocess:
+    def _shipped_thresholds(self) -> Thresholds:
         # thresholds belong to the weights beside them; other weights start from 0.5 unless they bring their own
         path = self.weights.with_name("thresholds.json")
-        if not path.is_file():
-            return KeypointPostprocess(schema=self.schema)
-        return KeypointPostprocess.from_thresholds(read_thresholds(path, schema=self.schema), schema=self.schema)
+        return read_thresholds(path, schema=self.schema) if path.is_file() else Thresholds(self.schema.name, {})
 
     def predict(
         self,
@@ -220,14 +220,17 @@ class KeypointPredictor:
             decoded = [t.cpu().numpy() for t in self._codec.decode(output.float())]
         xy, probability, group_probability, spread = decoded
         located = fit.to_native(xy).astype(np.float32)
-        native_spread = (spread * np.sqrt(np.prod(fit.scale))).astype(np.float32)
+        pixel = float(np.sqrt(np.prod(fit.scale)))  # of the network's input, in native pixels
+        side = pixel * float(np.sqrt(np.prod(self.image_size)))
+        doubt = np.sqrt(np.maximum((spread * pixel) ** 2 - (self.spread_floor * side) ** 2, 0)).astype(np.float32)
         shape = (int(pixels.shape[1]), int(pixels.shape[2]))
         return [
             FramePrediction(
                 rules(located[b], probability[b], group_probability[b], frame=index, spacing=spacing, image_shape=shape),
                 located[b],
-                native_spread[b],
+                doubt[b],
                 group_probability[b],
+                side,
             )
             for b, index in enumerate(indices)
         ]

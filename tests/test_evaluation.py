@@ -64,10 +64,10 @@ def test_stored_predictions_are_found_by_uid_then_by_name(tmp_path):
     write(tmp_path / "deep" / "photo.json", points(0, AA1=(9, 9)), image=no_uid)
     stored = StoredPredictions(tmp_path)
     by_uid = LabelledCine(Path("x/run.dcm"), "P0", CineLabel(IMAGE, (points(1, AA1=None),)), (1,))
-    [(found, groups)] = stored(by_uid)
-    assert (found.frame, found.xy[0].tolist(), groups) == (1, [2, 2], None)
+    [found] = stored(by_uid)
+    assert (found.frame, found.xy[0].tolist()) == (1, [2, 2])
     by_name = LabelledCine(Path("y/photo.jpg"), "P0", CineLabel(no_uid, (points(0, AA1=None),)), (0,))
-    [(found, _)] = stored(by_name)
+    [found] = stored(by_name)
     assert found.xy[0].tolist() == [9, 9]
     unknown = replace(by_name, image=Path("z/other.jpg"))
     with pytest.raises(ValueError, match=r"0 predictions named other\.json"):
@@ -94,7 +94,7 @@ def test_truth_and_prediction_meet_frame_by_frame(tmp_path):
     label = CineLabel(IMAGE, (points(1, AA1=None), points(3, AA1=(1, 1))))
     cine = LabelledCine(Path("run.dcm"), "P0", label, (1, 3))
     done = []
-    frames = evaluate_cines([cine], lambda c: [(points(f, AA1=(f, f)), None) for f in c.frames], progress=done.append)
+    frames = evaluate_cines([cine], lambda c: [points(f, AA1=(f, f)) for f in c.frames], progress=done.append)
     assert [(f.truth.frame, f.prediction.frame, f.patient) for f in frames] == [(1, 1, "P0"), (3, 3, "P0")]
     assert frames[1].truth.visible[0]
     assert done == [2]

@@ -154,7 +154,7 @@ def test_selection_refuses_mismatched_shapes():
 
 def test_threshold_file_round_trip(tmp_path):
     path = tmp_path / "models" / "thresholds.json"
-    written = Thresholds("TINY", {"A": 0.3, "B": 0.5, "C": 0.7}, {"line": 0.4, "tip": 0.5}, "validation patients")
+    written = Thresholds("TINY", {"A": 0.3, "B": 0.5, "C": 0.7}, {"line": 0.4, "tip": 0.5}, "validation patients", 0.03)
     write_thresholds(path, written)
     assert read_thresholds(path, schema=SCHEMA) == written
     assert json.loads(path.read_text())["thresholds"] == {"A": 0.3, "B": 0.5, "C": 0.7}
@@ -173,6 +173,7 @@ def test_threshold_file_round_trip(tmp_path):
         ('{"schema": "TINY", "thresholds": 0.5}', "must map names to numbers"),
         ('{"schema": "TINY", "thresholds": {"X": 0.5}}', "unknown 'X'"),
         ('{"schema": "TINY", "thresholds": {"A": true}}', "of 'A' must be a number"),
+        ('{"schema": "TINY", "thresholds": {}, "spread_floor": 1}', "'spread_floor' must be a number from 0 to 1, got 1"),
     ],
 )
 def test_a_bad_threshold_file_is_named(tmp_path, content, message):

@@ -71,6 +71,16 @@ def test_stream_adds_spread_location_and_groups(predictor):
     assert first.group_probability == pytest.approx([0.9, 0.99, 0.99], abs=1e-5)
 
 
+def test_spread_is_what_goes_beyond_that_of_well_located_points(tmp_path):
+    root = write_bundle(tmp_path / "b", thresholds={}, spread_floor=0.08)
+    first = next(iter(KeypointPredictor(root, device="cpu").stream(FRAMES)))
+    # 0.1 and 0.08 of an input of 64 pixels, each 4 native ones: sqrt(0.1^2 - 0.08^2) = 0.06
+    assert first.input_side == 256
+    assert first.spread == pytest.approx(np.full(11, 0.06 * 256), rel=1e-4)
+    wider = write_bundle(tmp_path / "c", thresholds={}, spread_floor=0.2)
+    assert (next(iter(KeypointPredictor(wider, device="cpu").stream(FRAMES))).spread == 0).all()
+
+
 def test_progress_counts_frames(predictor):
     calls = []
     predictor.predict(FRAMES, progress=lambda done, total: calls.append((done, total)))

@@ -49,6 +49,7 @@ def write_bundle(
     present: dict[str, float] | None = None,
     groups: dict[str, float] | None = None,
     thresholds: dict[str, float] | None = None,
+    spread_floor: float = 0.0,
     schema: str = "tavr11",
 ) -> Path:
     """A bundle with the given probabilities of points and groups; those not named have 0.99."""
@@ -63,7 +64,7 @@ def write_bundle(
         network.visibility.copy_(torch.logit(torch.tensor(values)))
     torch.save(network.state_dict(), root / "models" / "model.pt")
     if thresholds is not None:
-        chosen = {"schema": points.name, "thresholds": thresholds, "selected_on": "nothing"}
+        chosen = {"schema": points.name, "thresholds": thresholds, "spread_floor": spread_floor, "selected_on": "nothing"}
         (root / "models" / "thresholds.json").write_text(json.dumps(chosen))
     return root
 

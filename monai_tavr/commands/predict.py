@@ -181,7 +181,7 @@ def _draw(cine: Cine, found: Sequence[FramePrediction], predictor: KeypointPredi
         yield draw_overlay(
             to_display(cine.frame(p.keypoints.frame), window=window),
             p.keypoints,
-            spread=p.spread,
+            spread=p.spread if predictor.spread_floor else None,
             thresholds=predictor.postprocess.thresholds,
             title=f"frame {p.keypoints.frame}",
             zoom=zoom,
