@@ -22,7 +22,7 @@ For every point, and for every group, the threshold of highest F1 is chosen (the
 spread of well located points is kept too, for overlays mark what is wider. Choose on validation patients, never on those who
 test. The file belongs beside the weights, where the predictor looks for it."""
 
-_WELL_LOCATED_PX = 5.0
+_WELL_LOCATED_PX = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
