@@ -3,7 +3,7 @@
 import { mountPanel } from './panel.js';
 import { Session } from './session.js';
 import { registerTool } from './tool.js';
-import { activeViewport, connect } from './viewport.js';
+import { activeViewport, connect, showIndex } from './viewport.js';
 
 export const EXTENSION_ID = 'tavr-keypoints';
 let session = null;
@@ -52,7 +52,7 @@ function playStacks(cineService) {
       busy = true;
       try {
         const { viewport } = window.cornerstone.getEnabledElement(element);
-        await viewport.setImageIdIndex((viewport.getCurrentImageIdIndex() + 1) % viewport.getImageIds().length);
+        await showIndex(viewport, (viewport.getCurrentImageIdIndex() + 1) % viewport.getImageIds().length);
       } catch {
         stopClip(element); // the viewport is gone
       } finally {

@@ -135,7 +135,7 @@ export class Session {
       const parsed = parseImageId(id);
       return parsed.sop === wanted.sop_instance_uid && parsed.frame === wanted.frame;
     });
-    if (index >= 0) showIndex(index);
+    if (index >= 0) showIndex(viewport, index);
   }
 
   #draw(imageId, frames) {

@@ -31,9 +31,11 @@ export function toPixel(imageId, world) {
   return [x - 0.5, y - 0.5];
 }
 
-/** Show the frame with that index in the active stack. */
-export async function showIndex(index) {
-  await activeViewport()?.setImageIdIndex(index);
+/** Show the frame with that index of a stack, and tell OHIF's overlay and scroll bar, which listen to scrolling only. */
+export async function showIndex(viewport, index) {
+  const imageId = await viewport.setImageIdIndex(index);
+  const { Enums, triggerEvent } = window.cornerstone;
+  triggerEvent(viewport.element, Enums.Events.STACK_VIEWPORT_SCROLL, { newImageIdIndex: index, imageId, direction: 1 });
 }
 
 /** Call back whenever another frame or another viewport comes up; returns the function that ends it. */

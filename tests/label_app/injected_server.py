@@ -6,6 +6,7 @@ first frame's instance.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,19 @@ class LabelReader:
         return CineLabel(image=cine.info.image_info, frames=tuple(keypoints), edits=edits)
 
 
+def load(labels: Path) -> LabelReader:
+    """The predictor. MONAI Label is loaded by now: try the app as its own command would start it, and log the answer."""
+    from monailabel.interfaces.exception import MONAILabelException
+
+    from label_app.main import TAVRApp
+
+    try:
+        TAVRApp(app_dir=".", studies=".", conf={})
+    except MONAILabelException as refusal:
+        logging.getLogger(__name__).info("without the guard: %s", refusal.msg)
+    return LabelReader(labels)
+
+
 if __name__ == "__main__":
     studies, labels, port = sys.argv[1:]
-    server.serve(studies=studies, port=int(port), load_predictor=lambda: LabelReader(Path(labels)), log_level="info")  # type: ignore[arg-type, return-value]
+    server.serve(studies=studies, port=int(port), load_predictor=lambda: load(Path(labels)), log_level="info")  # type: ignore[return-value]
