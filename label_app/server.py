@@ -97,6 +97,8 @@ def serve(
         ValueError: the studies folder or the address cannot be used; says why.
     """
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if str(studies).startswith(("http://", "https://")):
+        raise ValueError(f"{studies}: a DICOMweb archive cannot be served yet; --studies names a folder of DICOM files")
     _check_port_is_free(host, port)
     if not is_loopback(host):
         logger.warning("other machines can reach %s, and nobody is asked who they are: use it on a closed network only", host)

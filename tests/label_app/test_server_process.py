@@ -26,6 +26,7 @@ def test_a_server_that_is_still_loading_ends_at_once(studies: Studies, tmp_path:
     ("options", "words"),
     [
         (["--studies", "/nowhere"], "is not a folder"),
+        (["--studies", "http://pacs/dicom-web"], "cannot be served yet"),
         (["--studies", ".", "--app", "."], "serves its own app"),
         (["--studies", ".", "--host", "192.0.2.1"], "cannot listen on 192.0.2.1:8000"),
     ],

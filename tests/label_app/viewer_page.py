@@ -12,13 +12,13 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-__all__ = ["drawn_points", "open_study", "predict_series", "screen_pixels", "show_frame", "viewer_page"]
+__all__ = ["drawn_points", "open_study", "predict_series", "screen_pixels", "show_frame", "to_page", "viewer_page"]
 
 _CHROMIUM = (
     "--headless --no-sandbox --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader --disable-background-networking "
     "--disable-component-update --disable-sync --no-first-run"
 )
-_PATIENCE = 180_000  # ms: continuous integration has two cores and no graphics card
+_PATIENCE = 120_000  # ms: continuous integration has two cores and no graphics card
 # OHIF's own, on every page
 _KNOWN_NOISE = re.compile(r"ResizeObserver|Ignoring resize|React does not recognize|Warning:|GPU stall|WebGL")
 
@@ -87,8 +87,26 @@ def drawn_points(page: Page) -> dict[str, dict[str, Any]]:
     )
 
 
+def to_page(page: Page, points: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Points of the frame on screen, from native pixels to page pixels and by the viewer's own mapping."""
+    return page.evaluate(
+        """async points => {
+          const {activeViewport, toWorld} = await import('/tavr/viewer/viewport.js');
+          const viewport = activeViewport();
+          const box = viewport.canvas.getBoundingClientRect();
+          const place = ([x, y]) => {
+            const [left, top] = viewport.worldToCanvas(toWorld(viewport.getCurrentImageId(), x, y));
+            return [left + box.x, top + box.y];
+          };
+          return Object.fromEntries(Object.entries(points).map(([name, point]) => [name, place(point)]));
+        }""",
+        points,
+    )
+
+
 def screen_pixels(page: Page) -> np.ndarray:
     """(H, W) grey levels of the page as seen, without the points drawn on it."""
-    page.add_style_tag(content="svg.svg-layer, .viewport-overlay { visibility: hidden !important }")
+    hiding = page.add_style_tag(content="svg.svg-layer, .viewport-overlay { visibility: hidden !important }")
     picture = Image.open(io.BytesIO(page.screenshot()))
+    hiding.evaluate("style => style.remove()")
     return np.asarray(picture.convert("L"), np.float32)
