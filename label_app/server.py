@@ -13,6 +13,7 @@ import logging
 import signal
 import socket
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -99,6 +100,8 @@ def serve(
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if str(studies).startswith(("http://", "https://")):
         raise ValueError(f"{studies}: a DICOMweb archive cannot be served yet; --studies names a folder of DICOM files")
+    warnings.filterwarnings("ignore", module=r"pydicom\.")  # they quote what a damaged header holds, patients' names too
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     _check_port_is_free(host, port)
     if not is_loopback(host):
         logger.warning("other machines can reach %s, and nobody is asked who they are: use it on a closed network only", host)

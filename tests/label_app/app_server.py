@@ -19,6 +19,7 @@ from monai_tavr.keypoints import TAVR11, Keypoints
 
 STUDY = "2.25.1000"
 STACK_SERIES = "2.25.1000.77"
+SHORT = 78  # number of the series that ends too early
 MARKS_STUDY = "2.25.2000"
 MARKS_SOP = "2.25.2000.1.1"
 PATIENT_NAME = "Secretname^Patient"
@@ -77,7 +78,9 @@ def _write_stack(root: Path, frames: dict[str, np.ndarray]) -> None:
         write_xa(path, _ramp(number, 40, 56, 8)[-1:], header=header)
         dataset = pydicom.dcmread(path)
         del dataset.NumberOfFrames, dataset.FrameIncrementPointer, dataset.FrameTime
-        dataset.save_as(path)
+        with pydicom.config.disable_value_validation():
+            dataset.PatientBirthDate = PATIENT_NAME  # no date: pydicom warns, and quotes it
+            dataset.save_as(path)
         frames[sop] = dataset.pixel_array[None]
 
 
@@ -118,7 +121,12 @@ def make_studies(base: Path) -> Studies:
     _write_marks(made.root)
     (made.root / "notes.txt").write_text("not an image")
     whole = (made.root / "syntaxes" / "explicit-le.dcm").read_bytes()
-    (made.root / "cut.dcm").write_bytes(whole[:200])
+    (made.root / "no_header.dcm").write_bytes(whole[:200])
+    short = pydicom.dcmread(made.root / "syntaxes" / "explicit-le.dcm")
+    short.SeriesInstanceUID, short.SeriesNumber = f"{STUDY}.{SHORT}", SHORT
+    short.SOPInstanceUID = short.file_meta.MediaStorageSOPInstanceUID = f"{STUDY}.{SHORT}.1"
+    short.save_as(made.root / "short.dcm")
+    (made.root / "short.dcm").write_bytes((made.root / "short.dcm").read_bytes()[:-3000])
     for sop, pixels in made.frames.items():
         _write_label(made.labels, sop, (12, *pixels.shape[1:]), {f: {"CP": (f + 1.5, 2.5)} for f in range(4)})
     _write_label(made.labels, MARKS_SOP, (4, SIZE, SIZE), {f: mark_points(f) for f in range(4)})

@@ -84,7 +84,7 @@ def test_metadata_describe_every_instance_without_pixels(server: Server) -> None
     answer = server.client.get(f"/dicomweb/studies/{STUDY}/metadata")
     assert answer.headers["content-type"] == "application/dicom+json"
     found = {m["00080018"]["Value"][0]: m for m in answer.json()}
-    assert len(found) == len(SYNTAXES) + 3
+    assert len(found) == len(SYNTAXES) + 4
     first = found[f"{STUDY}.1.1"]
     assert (first["00280008"]["Value"], first["00280010"]["Value"], first["00280011"]["Value"]) == ([4], [40], [56])
     assert first["00083002"]["Value"] == [str(SYNTAXES["explicit-le"])]
@@ -117,6 +117,7 @@ def found_studies(server: Server, **query: str) -> set[str]:
         ({"includefield": "all", "fuzzymatching": "true"}, {STUDY, MARKS_STUDY}),
         ({"PatientName": "[s]ecret*"}, set()),
         ({"offset": "1", "limit": "5"}, {STUDY}),
+        ({"offset": "0", "limit": "1"}, {MARKS_STUDY}),
     ],
 )
 def test_search_for_studies(server: Server, query: dict[str, str], expected: set[str]) -> None:
@@ -125,13 +126,13 @@ def test_search_for_studies(server: Server, query: dict[str, str], expected: set
 
 def test_search_results_count_what_they_hold(server: Server) -> None:
     [study] = server.client.get("/dicomweb/studies", params={"StudyInstanceUID": STUDY}).json()
-    assert study["00201206"]["Value"] == [len(SYNTAXES) + 1]
-    assert study["00201208"]["Value"] == [len(SYNTAXES) + 3]
+    assert study["00201206"]["Value"] == [len(SYNTAXES) + 2]
+    assert study["00201208"]["Value"] == [len(SYNTAXES) + 4]
     series = server.client.get(f"/dicomweb/studies/{STUDY}/series").json()
-    assert [s["00200011"]["Value"][0] for s in series] == [*range(1, len(SYNTAXES) + 1), 77]
+    assert [s["00200011"]["Value"][0] for s in series] == [*range(1, len(SYNTAXES) + 1), 77, 78]
     instances = server.client.get(f"/dicomweb/studies/{STUDY}/series/{STACK_SERIES}/instances").json()
     assert [i["00080018"]["Value"][0] for i in instances] == [f"{STACK_SERIES}.{n}" for n in (1, 2, 3)]
-    assert len(server.client.get("/dicomweb/instances").json()) == len(SYNTAXES) + 4
+    assert len(server.client.get("/dicomweb/instances").json()) == len(SYNTAXES) + 5
     assert len(server.client.get("/dicomweb/series", params={"SeriesNumber": "77"}).json()) == 1
 
 

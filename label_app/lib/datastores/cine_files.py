@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from monai_tavr.dicom import Cine, open_cine
+from monai_tavr.dicom import Cine, CineError, open_cine
 
-__all__ = ["open_files"]
+__all__ = ["open_files", "reason_of"]
 
 
 def open_files(paths: Sequence[str | Path]) -> Cine:
@@ -34,3 +34,10 @@ def open_files(paths: Sequence[str | Path]) -> Cine:
         instance_number=None,
     )
     return Cine(info, lambda index: cines[index].frame(0))
+
+
+def reason_of(error: Exception) -> str:
+    """What is wrong with a file, without its path: file names of hospitals carry patients' names."""
+    if isinstance(error, CineError):
+        return error.reason
+    return error.strerror or "it cannot be read" if isinstance(error, OSError) else str(error)

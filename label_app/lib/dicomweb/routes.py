@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from label_app.lib.datastores.cine_files import reason_of
 from label_app.lib.datastores.study_index import Instance, StudyIndex
 from label_app.lib.dicomweb.frames import decoded_frame, media_type, rendered_frame, stored_frame
 from label_app.lib.dicomweb.query import instance_result, matches, page, series_result, study_result
@@ -203,7 +204,7 @@ def _frame_part(instance: Instance, index: int, decoded: bool) -> tuple[str, byt
         else:
             frame, syntax = stored_frame(instance, index)
     except (ValueError, RuntimeError, OSError) as error:
-        raise HTTPException(422, f"frame {index + 1} cannot be read: {error}") from error
+        raise HTTPException(422, f"frame {index + 1} cannot be read: {reason_of(error)}") from error
     return f"{media_type(syntax)};transfer-syntax={syntax}", frame
 
 
@@ -240,7 +241,7 @@ def _picture(request: Request, instance: Instance, index: int, size: int | None 
     try:
         content = rendered_frame(instance, index, image_format=image_format, size=size)
     except (ValueError, RuntimeError, OSError) as error:
-        raise HTTPException(422, f"frame {index + 1} cannot be rendered: {error}") from error
+        raise HTTPException(422, f"frame {index + 1} cannot be rendered: {reason_of(error)}") from error
     return Response(content, media_type=f"image/{image_format.lower()}", headers=_CACHE)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from label_app.lib.datastores.cine_files import open_files
+from label_app.lib.datastores.cine_files import open_files, reason_of
 from label_app.lib.infers.request import parse_frames, parse_groups
 from monai_tavr.formats.label_json import CineLabel, label_to_dict
 
@@ -59,8 +59,8 @@ class KeypointInferTask(InferTask):
             raise MONAILabelException(MONAILabelError.APP_INIT_ERROR, self.problem or "the model is not loaded")
         try:
             return None, label_to_dict(self._label(self.predictor, request))
-        except ValueError as error:
-            raise MONAILabelException(MONAILabelError.INVALID_INPUT, str(error)) from error
+        except (ValueError, OSError) as error:
+            raise MONAILabelException(MONAILabelError.INVALID_INPUT, reason_of(error)) from error
 
     def _label(self, predictor: KeypointPredictor, request: Mapping[str, Any]) -> CineLabel:
         cine = open_files(request["image"])
