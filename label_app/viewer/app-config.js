@@ -1,9 +1,14 @@
 // OHIF's configuration: this server's DICOMweb, and this project's extension and mode, which OHIF imports as plain ES modules.
+
+// OHIF adds its own modes to ours, and skips one whose id it has met: these are for other images than angiography
+const UNWANTED = ['segmentation', 'tmtv', 'microscopy', 'preclinical-4d', 'monai-label'];
+const withoutMode = name => ({ id: `@ohif/mode-${name}`, modeFactory: () => null });
+
 window.config = {
   routerBasename: '/ohif/',
   showStudyList: true,
   extensions: ['/tavr/viewer/extension.js'],
-  modes: ['/tavr/viewer/mode.js'],
+  modes: ['/tavr/viewer/mode.js', ...UNWANTED.map(withoutMode)],
   investigationalUseDialog: { option: 'never' },
   showWarningMessageForCrossOrigin: false,
   showCPUFallbackMessage: true,

@@ -34,6 +34,18 @@ const BUTTONS = [
   action('Reset', 'tool-reset', 'Reset view', 'resetViewport'),
 ];
 
+const hotkey = (commandName, label, ...keys) => ({ commandName, label, keys, isEditable: true });
+const HOTKEYS = [
+  hotkey('nextImage', 'Next frame', 'right'),
+  hotkey('previousImage', 'Previous frame', 'left'),
+  hotkey('firstImage', 'First frame', 'home'),
+  hotkey('lastImage', 'Last frame', 'end'),
+  hotkey('toggleCine', 'Cine', 'c'),
+  hotkey('invertViewport', 'Invert grey levels', 'i'),
+  hotkey('resetViewport', 'Reset view', 'space'),
+  hotkey('predictKeypoints', 'Predict series', 'p'),
+];
+
 function onModeEnter({ servicesManager, extensionManager }) {
   const { toolbarService, toolGroupService } = servicesManager.services;
   registerTool();
@@ -91,7 +103,7 @@ const mode = {
   extensions: { [DEFAULT]: '^3.0.0', [CORNERSTONE]: '^3.0.0' },
   hangingProtocol: 'default',
   sopClassHandlers: [`${DEFAULT}.sopClassHandlerModule.stack`],
-  hotkeys: [],
+  hotkeys: HOTKEYS,
 };
 
 export default { id: mode.id, modeFactory: () => mode, extensionDependencies: mode.extensions };

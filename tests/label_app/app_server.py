@@ -171,7 +171,7 @@ def start_server(command: list[str], port: int, folder: Path, **environment: str
     for line in process.stdout:
         if line.startswith("Viewer:"):
             assert line.split() == ["Viewer:", f"{url}/ohif/"]
-            return Server(process, url, httpx.Client(base_url=url, timeout=180), log)
+            return Server(process, url, httpx.Client(base_url=url, timeout=600), log)
     raise AssertionError(f"the server ended with code {process.wait()}:\n{log.read_text()}")
 
 

@@ -107,6 +107,25 @@ def test_the_cine_plays(page: Page) -> None:
     page.evaluate("() => window.stopSeeing()")
 
 
+def test_keys_move_through_the_frames(page: Page) -> None:
+    show_frame(page, 0)
+    for key, frame in (("ArrowRight", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("End", 4), ("Home", 1)):
+        page.keyboard.press(key)
+        page.get_by_text(f"Frame {frame} / 4").wait_for()
+
+
+def test_prediction_begins_where_the_reader_looks(page: Page) -> None:
+    portions, unsure = page.evaluate(
+        """async () => {
+          const {portions, isUncertain} = await import('/tavr/viewer/points.js');
+          const points = [[0.74, 'visible'], [0.76, 'visible'], [0.26, 'absent'], [0.24, 'absent'], [undefined, 'visible']];
+          return [portions(20, 9, 8), points.map(([score, state]) => isUncertain({score, state}, 0.75))];
+        }"""
+    )
+    assert portions == [list(range(8, 16)), list(range(16, 20)), list(range(8))]
+    assert unsure == [True, False, True, False, False]
+
+
 def test_ohif_shows_the_number_of_the_frame(page: Page) -> None:
     show_frame(page, 2)
     page.get_by_text("(3/4)").wait_for()
