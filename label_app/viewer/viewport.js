@@ -31,11 +31,14 @@ export function toPixel(imageId, world) {
   return [x - 0.5, y - 0.5];
 }
 
-/** Show the frame with that index of a stack, and tell OHIF's overlay and scroll bar, which listen to scrolling only. */
+/** Show the frame with that index of a stack. OHIF's overlay and scroll bar listen to scrolling only, so say that it scrolls. */
 export async function showIndex(viewport, index) {
-  const imageId = await viewport.setImageIdIndex(index);
+  const current = viewport.getCurrentImageIdIndex();
+  if (index === current) return;
   const { Enums, triggerEvent } = window.cornerstone;
-  triggerEvent(viewport.element, Enums.Events.STACK_VIEWPORT_SCROLL, { newImageIdIndex: index, imageId, direction: 1 });
+  const scrolled = { newImageIdIndex: index, imageId: viewport.getImageIds()[index], direction: Math.sign(index - current) };
+  triggerEvent(viewport.element, Enums.Events.STACK_VIEWPORT_SCROLL, scrolled);
+  await viewport.setImageIdIndex(index);
 }
 
 /** Call back whenever another frame or another viewport comes up; returns the function that ends it. */

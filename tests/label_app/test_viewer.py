@@ -129,6 +129,7 @@ def test_prediction_begins_where_the_reader_looks(page: Page) -> None:
 def test_ohif_shows_the_number_of_the_frame(page: Page) -> None:
     show_frame(page, 2)
     page.get_by_text("(3/4)").wait_for()
+    page.get_by_text("Loading...").wait_for(state="hidden")
 
 
 def test_chromium_decodes_every_syntax_to_what_pydicom_reads(page: Page, server: Server, studies: Studies) -> None:
