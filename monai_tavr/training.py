@@ -1,4 +1,4 @@
-"""What the bundle's configurations need beside MONAI's engines: precision, batches, resuming, progress, the key figure."""
+"""What the bundle's configurations need beside MONAI's engines: batches, resuming, progress, the key figure."""
 
 from __future__ import annotations
 
@@ -14,32 +14,21 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from monai.engines import default_prepare_batch
 from monai.handlers import CheckpointSaver, IgniteMetricHandler
-from monai.inferers import SimpleInferer
 from torch import Tensor, nn
 
 from monai_tavr.keypoints import KeypointSchema
 from monai_tavr.metrics import KeypointMetrics
 
 __all__ = [
-    "AutocastInferer",
     "BestModelSaver",
-    "CineInferer",
     "ProgressLog",
     "TrainingCheckpoint",
     "ValidationScore",
-    "bf16_is_fast",
     "loss_terms",
     "prepare_batch",
     "start_network",
     "validation_metrics",
 ]
-
-
-def bf16_is_fast(device: str | torch.device) -> bool:
-    """Whether the device computes in bfloat16 natively (elsewhere it is emulated, and slower than float32)."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def start_network(network: nn.Module, weights: str | os.PathLike[str] | None, device: str | torch.device) -> nn.Module:
@@ -53,7 +42,7 @@ def start_network(network: nn.Module, weights: str | os.PathLike[str] | None, de
             network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         except RuntimeError as error:
             raise ValueError(f"{weights} does not fit the network: {error}; set network_def as it was trained") from error
-    return network.to(device, memory_format=torch.channels_last)
+    return network.to(device).to(memory_format=torch.channels_last)
 
 
 def prepare_batch(
@@ -70,55 +59,6 @@ def prepare_batch(
     pair = {"image": batch["image"]} | ({"label": batch["target"]} if "target" in batch else {})
     image, target = default_prepare_batch(pair, device, non_blocking, **kwargs)
     return image.contiguous(memory_format=torch.channels_last), target
-
-
-class AutocastInferer(SimpleInferer):
-    """Forward pass under autocast; the output is float32. (MONAI's trainers autocast on CUDA only.)
-
-    Args:
-        device: where the network is.
-        enabled: False = full precision.
-        dtype: of the convolutions.
-    """
-
-    def __init__(self, device: str | torch.device = "cpu", *, enabled: bool = True, dtype: torch.dtype = torch.bfloat16) -> None:
-        super().__init__()
-        self.device_type, self.enabled, self.dtype = torch.device(device).type, enabled, dtype
-
-    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        plain = inputs.as_subclass(Tensor)  # meta data would be carried through every layer
-        with torch.autocast(self.device_type, dtype=self.dtype, enabled=self.enabled):
-            output = network(plain, *args, **kwargs)
-        return output.float()
-
-
-class CineInferer(AutocastInferer):
-    """Runs a network of single frames over cines: (B, F, h, w) to (B, F, K + G, 4).
-
-    Args:
-        device: where the network is.
-        batch_size: frames per forward pass.
-        enabled: see :class:`AutocastInferer`.
-        dtype: see :class:`AutocastInferer`.
-    """
-
-    def __init__(
-        self,
-        device: str | torch.device = "cpu",
-        *,
-        batch_size: int = 8,
-        enabled: bool = False,
-        dtype: torch.dtype = torch.bfloat16,
-    ) -> None:
-        super().__init__(device, enabled=enabled, dtype=dtype)
-        if batch_size < 1:
-            raise ValueError(f"batch_size is at least one frame, got {batch_size}")
-        self.batch_size = batch_size
-
-    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        batches = inputs.as_subclass(Tensor).flatten(0, 1)[:, None].split(self.batch_size)
-        outputs = [super(CineInferer, self).__call__(b, network, *args, **kwargs) for b in batches]
-        return torch.cat(outputs).unflatten(0, inputs.shape[:2])
 
 
 def loss_terms(loss: nn.Module) -> Callable[[Mapping[str, Any]], dict[str, float]]:

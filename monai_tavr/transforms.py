@@ -29,6 +29,8 @@ from monai_tavr.keypoints import Keypoints, KeypointSchema, KeypointState, load_
 from monai_tavr.postprocess import KeypointPostprocess
 
 __all__ = [
+    "FIELD",
+    "NATIVE_SIZE",
     "DecodeKeypointsd",
     "EncodeKeypointsd",
     "FitFramesd",

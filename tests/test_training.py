@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine, Events
-from monai.data import MetaTensor
 from monai.optimizers import WarmupCosineSchedule
 
 from monai_tavr.keypoints import TAVR11, Keypoints
 from monai_tavr.training import (
-    AutocastInferer,
     BestModelSaver,
-    CineInferer,
     ProgressLog,
     TrainingCheckpoint,
     ValidationScore,
-    bf16_is_fast,
     loss_terms,
     prepare_batch,
+    start_network,
 )
 
 
@@ -163,33 +159,11 @@ def test_batches_are_channels_last_with_the_target_as_label() -> None:
     assert prepare_batch({"image": torch.rand(2, 1, 8, 8)}, "cpu")[1] is None
 
 
-def test_autocast_computes_in_bfloat16_and_returns_float32() -> None:
-    seen: list[Any] = []
-
-    class Spy(torch.nn.Conv2d):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            y = super().forward(x)
-            seen.append((type(x), y.dtype))
-            return y
-
-    x = MetaTensor(torch.rand(1, 1, 4, 4))
-    assert AutocastInferer("cpu")(x, Spy(1, 1, 1)).dtype == torch.float32
-    AutocastInferer("cpu", enabled=False)(x, Spy(1, 1, 1))
-    assert seen == [(torch.Tensor, torch.bfloat16), (torch.Tensor, torch.float32)]
-    assert isinstance(bf16_is_fast("cpu"), bool)
-
-
-def test_cine_inferer_keeps_frames_apart_and_in_order() -> None:
-    sizes = []
-
-    def network(x: torch.Tensor) -> torch.Tensor:
-        sizes.append(len(x))
-        return x.mean((1, 2, 3))[:, None, None].expand(-1, 14, 4)
-
-    cine = torch.arange(7.0).reshape(1, 7, 1, 1).expand(1, 7, 8, 8)
-    output = CineInferer(batch_size=3)(cine, network)
-    assert output.shape == (1, 7, 14, 4)
-    assert output[0, :, 0, 0].tolist() == list(range(7))
-    assert sizes == [3, 3, 1]
-    with pytest.raises(ValueError, match="at least one frame, got 0"):
-        CineInferer(batch_size=0)
+def test_a_network_starts_from_weights_that_fit(tmp_path: Path) -> None:
+    source = torch.nn.Conv2d(1, 2, 3)
+    torch.save(source.state_dict(), tmp_path / "model.pt")
+    network = start_network(torch.nn.Conv2d(1, 2, 3), tmp_path / "model.pt", "cpu")
+    assert torch.equal(network.weight, source.weight)  # type: ignore[arg-type]
+    assert start_network(network, None, "cpu") is network
+    with pytest.raises(ValueError, match=r"model\.pt does not fit the network"):
+        start_network(torch.nn.Conv2d(1, 3, 3), tmp_path / "model.pt", "cpu")
