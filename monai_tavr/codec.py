@@ -221,4 +221,4 @@ def _spread(logits: Tensor) -> Tensor:
     x = (along_x * columns).sum(dim=-1, keepdim=True)
     y = (along_y * rows).sum(dim=-1, keepdim=True)
     variance = (along_x * (columns - x).square()).sum(dim=-1) + (along_y * (rows - y).square()).sum(dim=-1)
-    return (0.5 * variance).sqrt() / float(h * w) ** 0.5
+    return (0.5 * variance / (h * w)).sqrt()

@@ -54,6 +54,17 @@ def test_torchscript_in_training_and_evaluation(backbone: str, head: str) -> Non
 
 
 @pytest.mark.parametrize("head", HEADS)
+def test_tracing_keeps_sizes_open(head: str) -> None:
+    """A trace (TorchScript or ONNX) holds for other batches and image sizes than its example's."""
+    network = GroupedKeypointNet(head=head).eval()
+    other = torch.randn(2, 1, 96, 128)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.filterwarnings("ignore", message=r".*torch\.jit\.\w+.* is deprecated")
+        traced = torch.jit.trace(network, torch.randn(1, 1, 64, 64))
+        torch.testing.assert_close(traced(other), network(other), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", HEADS)
 def test_bfloat16_autocast_gives_float32_and_nearly_the_same(head: str) -> None:
     torch.manual_seed(0)
     network = GroupedKeypointNet(head=head).eval()
