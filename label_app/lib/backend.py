@@ -99,6 +99,7 @@ class Backend:
 def _monai_label(conf: dict[str, Any]) -> tuple[ASGIApp, TAVRApp]:
     """MONAI Label's FastAPI application with this app in it."""
     _provide_what_pydicom_seg_imports()
+    logging.getLogger("monailabel").setLevel(logging.WARNING)  # below that it writes requests and paths to the log
     from monailabel.config import settings
 
     settings.MONAI_LABEL_APP_DIR = str(APP_DIR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from monai_tavr.keypoints import TAVR11, Keypoints
 
 STUDY = "2.25.1000"
 STACK_SERIES = "2.25.1000.77"
-SHORT = 78  # number of the series that ends too early
+SHORT_SOP = "2.25.1500.1.1"  # a file that ends too early
 MARKS_STUDY = "2.25.2000"
 MARKS_SOP = "2.25.2000.1.1"
 PATIENT_NAME = "Secretname^Patient"
@@ -123,8 +124,9 @@ def make_studies(base: Path) -> Studies:
     whole = (made.root / "syntaxes" / "explicit-le.dcm").read_bytes()
     (made.root / "no_header.dcm").write_bytes(whole[:200])
     short = pydicom.dcmread(made.root / "syntaxes" / "explicit-le.dcm")
-    short.SeriesInstanceUID, short.SeriesNumber = f"{STUDY}.{SHORT}", SHORT
-    short.SOPInstanceUID = short.file_meta.MediaStorageSOPInstanceUID = f"{STUDY}.{SHORT}.1"
+    short.StudyInstanceUID, short.SeriesInstanceUID = SHORT_SOP[:9], SHORT_SOP[:11]
+    short.SOPInstanceUID = short.file_meta.MediaStorageSOPInstanceUID = SHORT_SOP
+    short.PatientID, short.PatientName = "SHORT", "Short"
     short.save_as(made.root / "short.dcm")
     (made.root / "short.dcm").write_bytes((made.root / "short.dcm").read_bytes()[:-3000])
     for sop, pixels in made.frames.items():
@@ -155,7 +157,7 @@ def start_server(command: list[str], port: int, folder: Path, **environment: str
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
     log = folder / "log.txt"
-    env = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1", **environment}
+    env = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1", **environment}
     with log.open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, *command],
@@ -179,8 +181,11 @@ def stop_server(server: Server) -> None:
     server.client.close()
     server.process.terminate()
     try:
-        server.process.wait(timeout=20)
+        server.process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        server.process.send_signal(signal.SIGABRT)  # faulthandler writes what every thread is at
+        server.process.wait()
+        raise AssertionError(f"the server does not end:\n{server.log.read_text()[-6000:]}") from None
     finally:
-        server.process.kill()
         assert server.process.stdout is not None
         server.process.stdout.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from app_server import MARKS_SOP, MARKS_STUDY, SHORT, STACK_SERIES, STUDY, Server, mark_points
+from app_server import MARKS_SOP, MARKS_STUDY, SHORT_SOP, STACK_SERIES, STUDY, Server, mark_points
 
 from monai_tavr.formats.label_json import label_from_dict
 from monai_tavr.keypoints import TAVR11
@@ -110,7 +110,7 @@ def test_a_damaged_image_is_refused_in_words_and_without_its_path(server: Server
     assert infer(server, "no_header").status_code == 404  # it names no UIDs, so it is no image
     answer = infer(server, "short")
     assert (answer.status_code, "truncated" in answer.json()["detail"]) == (400, True)
-    frame = server.client.get(f"/dicomweb/studies/{STUDY}/series/{STUDY}.{SHORT}/instances/{STUDY}.{SHORT}.1/frames/4")
+    frame = server.client.get(f"/dicomweb/studies/{SHORT_SOP[:9]}/series/{SHORT_SOP[:11]}/instances/{SHORT_SOP}/frames/4")
     rendered = server.client.get(f"{frame.url.path.removesuffix('/4')}/1/rendered")
     for refused in (answer, frame, rendered):
         assert refused.status_code in (400, 422)

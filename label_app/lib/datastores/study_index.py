@@ -18,7 +18,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import pydicom
@@ -65,45 +64,55 @@ _HEADER_TAGS = [
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One DICOM file. ``header`` holds what QIDO-RS needs, without pixels."""
+    """One DICOM file.
+
+    Attributes:
+        path: the file.
+        header: what QIDO-RS needs, without pixels.
+        study_uid, series_uid, sop_uid, transfer_syntax_uid: its identity, and how its pixels are stored.
+        modality: as in the header, or empty.
+        number_of_frames: 0 where the instance is no image.
+        order: series number and instance number, 0 where unknown, for sorting.
+    """
 
     path: Path
     header: Dataset
+    study_uid: str
+    series_uid: str
+    sop_uid: str
     transfer_syntax_uid: str
+    modality: str
+    number_of_frames: int
+    order: tuple[int, int]
 
-    @cached_property
+    @classmethod
+    def from_file(cls, path: Path) -> Instance:
+        """Read a file's header. Raises whatever pydicom raises for a file that is damaged or not DICOM."""
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
+        is_image = _whole(header, "Rows") > 0 and _whole(header, "Columns") > 0
+        return cls(
+            path=path,
+            header=header,
+            study_uid=str(header.StudyInstanceUID),
+            series_uid=str(header.SeriesInstanceUID),
+            sop_uid=str(header.SOPInstanceUID),
+            transfer_syntax_uid=str(header.file_meta.TransferSyntaxUID),
+            modality=str(header.get("Modality") or ""),
+            number_of_frames=max(_whole(header, "NumberOfFrames"), 1) if is_image else 0,
+            order=(_whole(header, "SeriesNumber"), _whole(header, "InstanceNumber")),
+        )
+
+    @property
     def uids(self) -> tuple[str, str, str]:
         """Study, series and SOP instance UID."""
-        return str(self.header.StudyInstanceUID), str(self.header.SeriesInstanceUID), str(self.header.SOPInstanceUID)
+        return self.study_uid, self.series_uid, self.sop_uid
 
-    @property
-    def study_uid(self) -> str:
-        return self.uids[0]
 
-    @property
-    def series_uid(self) -> str:
-        return self.uids[1]
-
-    @property
-    def sop_uid(self) -> str:
-        return self.uids[2]
-
-    @property
-    def modality(self) -> str:
-        return str(self.header.get("Modality") or "")
-
-    @property
-    def is_image(self) -> bool:
-        return bool(self.header.get("Rows")) and bool(self.header.get("Columns"))
-
-    @property
-    def number_of_frames(self) -> int:
-        return int(self.header.get("NumberOfFrames") or 1)
-
-    @property
-    def order(self) -> tuple[int, str]:
-        """Place among the instances of a series."""
-        return int(self.header.get("InstanceNumber") or 0), self.sop_uid
+def _whole(header: Dataset, keyword: str) -> int:
+    try:
+        return int(header.get(keyword) or 0)
+    except (TypeError, ValueError, OverflowError):
+        return 0
 
 
 @dataclass(frozen=True)
@@ -191,7 +200,7 @@ class StudyIndex:
         """Instances of a study, of a series, or all, in order."""
         everything = self._instances.values()
         found = [i for i in everything if study in (None, i.study_uid) and series in (None, i.series_uid)]
-        return sorted(found, key=lambda i: (i.study_uid, int(i.header.get("SeriesNumber") or 0), i.series_uid, *i.order))
+        return sorted(found, key=lambda i: (i.study_uid, i.order[0], i.series_uid, i.order[1], i.sop_uid))
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -208,10 +217,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _read_header(path: Path, skipped: Counter[str]) -> Instance | None:
     """The instance of a file, or None with the reason counted. Files that do not claim to be DICOM are passed over in silence."""
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
-        syntax = str(header.file_meta.TransferSyntaxUID)
-        instance = Instance(path, header, syntax)
-        uids, _, _ = instance.uids, instance.order, instance.number_of_frames
+        instance = Instance.from_file(path)
     except InvalidDicomError:
         return None
     except OSError as error:
@@ -220,7 +226,7 @@ def _read_header(path: Path, skipped: Counter[str]) -> Instance | None:
     except Exception as error:  # a damaged header may raise almost anything from deep inside
         skipped[f"damaged header ({type(error).__name__})"] += 1
         return None
-    if not all(_UID.fullmatch(uid) and len(uid) <= _UID_LENGTH for uid in uids):
+    if not all(_UID.fullmatch(uid) and len(uid) <= _UID_LENGTH for uid in instance.uids):
         skipped["no valid UIDs"] += 1
         return None
     return instance
@@ -230,14 +236,14 @@ def _images(instances: Iterable[Instance]) -> dict[str, ImageEntry]:
     images: dict[str, ImageEntry] = {}
     stacks: dict[str, list[Instance]] = {}
     for instance in instances:
-        if not instance.is_image or instance.modality not in _KEYPOINT_MODALITIES:
+        if not instance.number_of_frames or instance.modality not in _KEYPOINT_MODALITIES:
             continue
         if instance.number_of_frames > 1:
             images[instance.sop_uid] = ImageEntry(instance.sop_uid, (instance,))
         else:
             stacks.setdefault(instance.series_uid, []).append(instance)
     for series, members in stacks.items():
-        images[series] = ImageEntry(series, tuple(sorted(members, key=lambda i: i.order)))
+        images[series] = ImageEntry(series, tuple(sorted(members, key=lambda i: (i.order[1], i.sop_uid))))
     return images
 
 

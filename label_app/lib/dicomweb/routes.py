@@ -179,7 +179,7 @@ def _frame_indices(instance: Instance, numbers: str) -> list[int]:
     if not re.fullmatch(r"[0-9]{1,6}(,[0-9]{1,6})*", numbers):
         raise HTTPException(400, f"frame numbers are whole numbers with commas between, e.g. 1,2, got {numbers[:40]!r}")
     indices = [int(n) - 1 for n in numbers.split(",")]
-    if not instance.is_image:
+    if not instance.number_of_frames:
         raise HTTPException(404, "this instance has no frames")
     for i in indices:
         if not 0 <= i < instance.number_of_frames:
@@ -235,7 +235,7 @@ def _files_response(instances: list[Instance]) -> Response:
 
 
 def _picture(request: Request, instance: Instance, index: int, size: int | None = None) -> Response:
-    if not instance.is_image:
+    if not instance.number_of_frames:
         raise HTTPException(404, "this instance has no frames")
     image_format = "PNG" if "image/png" in request.headers.get("accept", "").split(",")[0] else "JPEG"
     try:
