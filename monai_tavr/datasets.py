@@ -20,7 +20,7 @@ from monai.data import CacheDataset
 from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.keypoints import KeypointSchema, load_schema
 
-__all__ = ["SPLITS", "FrameDataset", "expand_frames", "load_datalist", "require_frames", "split_by_patient"]
+__all__ = ["SPLITS", "FrameDataset", "expand_frames", "load_datalist", "load_datalists", "require_frames", "split_by_patient"]
 
 SPLITS = ("training", "validation", "test")
 _ALIASES = {"train": "training", "val": "validation"}
@@ -55,6 +55,13 @@ def load_datalist(source: str | os.PathLike[str], split: str = "training", *, mi
         raise ValueError(f"{path}: no split {split!r}; it holds {known or 'none'}")
     _check_patients(path, {s: content[s] for s in known})
     return [_absolute(path, s, position, item) for s in wanted for position, item in enumerate(content[s])]
+
+
+def load_datalists(
+    sources: Sequence[str | os.PathLike[str]], split: str = "training", *, missing_ok: bool = False
+) -> list[dict[str, Any]]:
+    """The items of a split from several datalists, one after the other; see :func:`load_datalist`."""
+    return [item for source in sources for item in load_datalist(source, split, missing_ok=missing_ok)]
 
 
 def _absolute(path: Path, split: str, position: int, item: Any) -> dict[str, Any]:

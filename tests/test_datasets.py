@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from monai.transforms import Compose, Lambdad, RandLambdad
 
-from monai_tavr.datasets import FrameDataset, expand_frames, load_datalist, require_frames, split_by_patient
+from monai_tavr.datasets import FrameDataset, expand_frames, load_datalist, load_datalists, require_frames, split_by_patient
 from monai_tavr.formats.label_json import CineLabel, ImageInfo, write_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
 
@@ -28,6 +28,14 @@ def test_paths_become_absolute_and_aliases_work(tmp_path: Path) -> None:
     assert load_datalist(tmp_path, "training") == load_datalist(path, "train") == [expected]
     assert load_datalist(tmp_path, "val") == []
     assert load_datalist(tmp_path, "all") == [expected, {"image": str(tmp_path / "b.png")}]
+
+
+def test_training_parts_of_several_datalists_join_in_order(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_datalist(tmp_path / name, training=[{"image": f"{name}.dcm"}], validation=[], test=[{"image": "x.dcm"}])
+    images = [item["image"] for item in load_datalists([tmp_path / "b", tmp_path / "a"], "training")]
+    assert images == [str(tmp_path / "b" / "b.dcm"), str(tmp_path / "a" / "a.dcm")]
 
 
 def test_datalists_are_checked(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def _datalist(preset: Preset, settings: DatasetSettings, people: list[Patient]) 
     """The list of all cines by part; an item without ``frame`` means every frame of its file."""
     parts: dict[str, list[dict[str, Any]]] = {"training": [], "validation": [], "test": []}
     for patient in people:
-        part = "test" if preset.test_only else split_of_patient(patient.index)
+        part = preset.part or split_of_patient(patient.index)
         for cine in range(len(patient.cines)):
             stem = cine_stem(Path(), patient.index, cine).as_posix()
             parts[part].append({"image": f"{stem}.dcm", "label": f"{stem}.json", "patient": f"P{patient.index:03d}"})

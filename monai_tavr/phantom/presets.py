@@ -1,7 +1,8 @@
 """Kinds of data sets: how many patients, which procedures, which equipment, which X-ray machine.
 
 ``tavr81`` mirrors the paper's data (81 patients, about 2854 frames); ``shift`` is what the training never saw: another dose, blur
-and display curve, other valve types, steeper angles, more distractors; ``demo`` is six studies to look at; ``tiny`` is for tests.
+and display curve, other valve types, steeper angles, more distractors; ``variety`` is for training: many patients with few frames
+each, for the frames of one cine hardly differ; ``demo`` is six studies to look at; ``tiny`` is for tests.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Preset:
         frames: (fewest, most) frames of a cine.
         phases: of a patient's cines; with ``skip_probability`` one of them is left out.
         one_cine_each: patient i has one cine, of phase ``phases[i % len(phases)]``.
-        test_only: all patients belong to the test part.
+        part: all patients belong to this part of the datalist; None = split by patient.
         typical: every cine shows what its phase is expected to show, no rare combinations.
         makes: valve make -> weight.
         primary, secondary: (low, high) degrees of the C-arm.
@@ -48,7 +49,7 @@ class Preset:
     phases: tuple[str, ...] = PHASES
     skip_probability: float = 0.48
     one_cine_each: bool = False
-    test_only: bool = False
+    part: str | None = None
     typical: bool = False
     makes: Mapping[str, float] = field(default_factory=lambda: {"evolut": 0.4, "acurate": 0.35, "sapien": 0.25})
     primary: Range = (-26.0, 26.0)
@@ -76,10 +77,17 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         for p in (
             Preset("tavr81", "81 synthetic TAVR patients over the phases of the procedure", 81),
             Preset(
+                "variety",
+                "Many synthetic TAVR patients with two frames a cine, to train on beside tavr81",
+                800,
+                frames=(2, 2),
+                part="training",
+            ),
+            Preset(
                 "shift",
                 "Synthetic TAVR patients from another X-ray machine, with other valves, angles and distractors",
                 16,
-                test_only=True,
+                part="test",
                 makes={"braided": 0.45, "sapien": 0.35, "evolut": 0.1, "acurate": 0.1},
                 primary=(-38.0, 38.0),
                 secondary=(-30.0, 30.0),
@@ -94,7 +102,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 frames=(22, 30),
                 phases=("survey", "positioning", "deployment", "follow-up", "deployment", "positioning"),
                 one_cine_each=True,
-                test_only=True,
+                part="test",
                 typical=True,
             ),
             Preset(

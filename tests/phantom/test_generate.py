@@ -43,6 +43,15 @@ def test_split_of_81_patients_is_55_10_16():
     assert [parts.count(p) for p in ("training", "validation", "test")] == [55, 10, 16]
 
 
+def test_a_preset_for_training_has_no_other_part_and_short_cines(tmp_path):
+    out = tmp_path / "variety"
+    generate_dataset(out, preset="variety", patients=3, size=64, workers=1, progress=False)
+    datalist = json.loads((out / "datalist.json").read_text())
+    assert {item["patient"] for item in datalist["training"]} == {"P000", "P001", "P002"}
+    assert (datalist["validation"], datalist["test"]) == ([], [])
+    assert {len(read_label_json(path).frames) for path in out.rglob("C*.json")} == {2}
+
+
 def test_labels_fit_their_cines(dataset):
     for path in sorted(dataset.rglob("*.dcm")):
         header, label = pydicom.dcmread(path), read_label_json(path.with_suffix(".json"))
