@@ -181,7 +181,7 @@ def stop_server(server: Server) -> None:
     server.client.close()
     server.process.terminate()
     try:
-        server.process.wait(timeout=30)
+        server.process.wait(timeout=120)
     except subprocess.TimeoutExpired:
         server.process.send_signal(signal.SIGABRT)  # faulthandler writes what every thread is at
         server.process.wait()

@@ -17,7 +17,7 @@ def test_a_server_that_is_still_loading_ends_at_once(studies: Studies, tmp_path:
     try:
         assert running.client.get("/tavr/status").json()["state"] == "loading"
         running.process.terminate()
-        assert running.process.wait(timeout=15) == 0
+        assert running.process.wait(timeout=60) == 0
     finally:
         stop_server(running)
 
