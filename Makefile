@@ -11,9 +11,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 UV := $(BIN)/uv pip
-# commands that the tests drive, and the Debian packages that hold them
+# commands that the tests drive, and the Debian packages that hold them (libatomic1: for Playwright's driver)
 TEST_COMMANDS := chromium dciodvfy dcmdjpeg
-TEST_PACKAGES := chromium dicom3tools dcmtk fonts-dejavu-core
+TEST_PACKAGES := chromium dicom3tools dcmtk fonts-dejavu-core libatomic1
 
 .PHONY: run test lint lock demo clean install test-tools
 .DEFAULT_GOAL := run
