@@ -11,7 +11,6 @@ import hashlib
 import io
 import math
 import os
-import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,8 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import get_encoder
 from pydicom.tag import Tag
 from pydicom.uid import UID
+
+from monai_tavr.atomic_file import replacing
 
 __all__ = ["SYNTAXES", "XAHeader", "write_xa"]
 
@@ -335,15 +336,5 @@ def _save_atomically(path: Path, dataset: Dataset, syntax: UID) -> None:
     meta.TransferSyntaxUID = syntax
     meta.ImplementationClassUID, meta.ImplementationVersionName = _IMPLEMENTATION_UID, _IMPLEMENTATION_VERSION
     dataset.file_meta, dataset.preamble = meta, b"\0" * 128
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            dataset.save_as(stream, enforce_file_format=True)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as stream:
+        dataset.save_as(stream, enforce_file_format=True)

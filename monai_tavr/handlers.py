@@ -11,21 +11,19 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ignite.engine import Engine, Events
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from monai_tavr.dicom import open_cine
+from monai_tavr.evaluation import frame_error
 from monai_tavr.formats.label_json import CineLabel, PointEdit, write_json_atomically, write_label_json
-from monai_tavr.keypoints import Keypoints, KeypointSchema, KeypointState, load_schema
+from monai_tavr.keypoints import Keypoints, KeypointSchema, load_schema
 from monai_tavr.metrics import evaluate_keypoints
 from monai_tavr.postprocess import KeypointPostprocess, read_thresholds
 from monai_tavr.visualize import draw_overlay, write_png
 
-__all__ = ["MetricsReport", "SaveKeypointsd", "WorstFrames", "frame_error", "load_postprocess"]
-
-_MISS_PX = 50.0  # what a missed or invented point weighs beside an error in pixels
+__all__ = ["MetricsReport", "SaveKeypointsd", "WorstFrames", "load_postprocess"]
 
 
 def load_postprocess(
@@ -37,15 +35,6 @@ def load_postprocess(
         logging.getLogger(__name__).warning(f"no thresholds at {path}: every point is judged at 0.5")
         return KeypointPostprocess(schema=schema, **options)
     return KeypointPostprocess.from_thresholds(read_thresholds(path, schema=schema), schema=schema, **options)
-
-
-def frame_error(prediction: Keypoints, truth: Keypoints) -> float:
-    """How bad a frame is, in pixels per labelled point: distances up to 50, and 50 for each missed or invented point."""
-    judged = truth.state != KeypointState.UNLABELLED
-    distance = np.linalg.norm(prediction.xy - truth.xy, axis=1)
-    both, neither = prediction.visible & truth.visible, ~prediction.visible & ~truth.visible
-    error = np.where(both, np.minimum(distance, _MISS_PX), np.where(neither, 0.0, _MISS_PX))
-    return float(error[judged].mean()) if judged.any() else 0.0
 
 
 class WorstFrames:

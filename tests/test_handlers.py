@@ -14,8 +14,9 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.evaluation import frame_error
 from monai_tavr.formats.label_json import read_label_json
-from monai_tavr.handlers import MetricsReport, SaveKeypointsd, WorstFrames, frame_error, load_postprocess
+from monai_tavr.handlers import MetricsReport, SaveKeypointsd, WorstFrames, load_postprocess
 from monai_tavr.keypoints import TAVR11, Keypoints
 from monai_tavr.postprocess import Thresholds, write_thresholds
 

@@ -40,7 +40,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -50,6 +49,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_tavr.atomic_file import replacing
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState
 
 __all__ = [
@@ -324,18 +324,6 @@ def write_label_json(path: str | os.PathLike[str], label: CineLabel) -> None:
 
 
 def write_json_atomically(path: str | os.PathLike[str], content: Any, *, indent: int | None = 1) -> None:
-    """Write JSON beside the target, flush it to disk, and rename it into place."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(content, stream, indent=indent, allow_nan=False)
-            stream.write("\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Write JSON so that the file is never half-written (see :func:`monai_tavr.atomic_file.replacing`)."""
+    with replacing(path) as stream:
+        stream.write((json.dumps(content, indent=indent, allow_nan=False) + "\n").encode())
