@@ -1,30 +1,84 @@
-"""Files that are never half-written: written beside the target, flushed to disk, and renamed into place."""
+"""Files that are never half-written: written beside the target, flushed to disk, and renamed or linked into place."""
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["replacing"]
+__all__ = ["creating", "replacing", "replacing_path"]
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A stream whose content becomes ``path`` when the block ends; after an error an older file is still there, whole."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    with _beside(Path(path), lambda temporary: temporary.replace(path)) as temporary, temporary.open("wb") as stream:
+        yield stream
+
+
+@contextmanager
+def replacing_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """As :func:`replacing`, for writers that open a file themselves: the path of an empty one, with the suffix of ``path``."""
+    with _beside(Path(path), lambda temporary: temporary.replace(path), suffix=Path(path).suffix) as temporary:
+        yield temporary
+
+
+@contextmanager
+def creating(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """As :func:`replacing`, but for a new file: one that is there already stays, even if it came while the block ran.
+
+    Raises:
+        FileExistsError: there is such a file.
+        OSError: also where the file system has no hard links.
+    """
+
+    def publish(temporary: Path) -> None:
+        os.link(temporary, path)  # unlike a rename it never takes the place of another file
+        temporary.unlink()
+
+    with _beside(Path(path), publish) as temporary, temporary.open("wb") as stream:
+        yield stream
+
+
+@contextmanager
+def _beside(path: Path, publish: Callable[[Path], object], *, suffix: str = "") -> Iterator[Path]:
+    """An empty file in the folder of ``path``; when the block has written and closed it, it is flushed and published."""
+    _make_folder(path.parent)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=f".part{suffix}")
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
+        yield temporary
+        with temporary.open("r+b") as stream:
             os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        temporary.chmod(0o644)
+        publish(temporary)
+        _flush_folder(path.parent)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    if folder.exists():  # not left to mkdir, whose FileExistsError would stand for the file that was to be created
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _flush_folder(folder.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """A file's name lies in its folder: it survives a power cut once that is on disk too."""
+    if os.name == "nt":  # cannot open folders
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

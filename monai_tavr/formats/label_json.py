@@ -23,6 +23,7 @@ Shape::
                         "y": 2.0,
                         "state": "visible",
                         "score": 0.98,
+                        "spread": 1.7,
                         "source": "model",
                         "author": "...",
                         "time": "2026-01-31T12:00:00+00:00",
@@ -30,9 +31,12 @@ Shape::
                 },
             }
         ],
+        "revision": {"number": 3, "author": "...", "time": "2026-01-31T12:00:00+00:00", "base": 2, "model": "<sha256>"},
     }
 
 A point that is missing from a frame, and a frame that is missing from the file, are unlabelled. An absent point has no x and y.
+``revision`` says which of an image's versions a file is, where a store of labels keeps them all.
+``spread`` is the model's doubt about the place of a visible point, in native pixels (a standard deviation; drawn as a circle).
 Coordinates are native pixels, 0 = centre of the first pixel; spacing is (x, y) millimetres per pixel.
 """
 
@@ -41,7 +45,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -57,7 +61,9 @@ __all__ = [
     "CineLabel",
     "ImageInfo",
     "PointEdit",
+    "Revision",
     "label_from_dict",
+    "label_from_json",
     "label_to_dict",
     "read_label_json",
     "write_json_atomically",
@@ -67,7 +73,7 @@ __all__ = [
 SCHEMA_ID = "monai-tavr/keypoints/1"
 _SOURCES = ("model", "annotator")
 _LARGEST = 1e9  # no coordinate, spacing or score is larger; NaN and infinity are not smaller
-_POINT_KEYS = {"x", "y", "state", "score", "source", "author", "time"}
+_POINT_KEYS = {"x", "y", "state", "score", "spread", "source", "author", "time"}
 _IMAGE_KEYS = {"sop_instance_uid", "series_instance_uid", "study_instance_uid", "rows", "columns", "number_of_frames", "spacing"}
 
 
@@ -109,12 +115,46 @@ class PointEdit:
             if not isinstance(getattr(self, name), str | None):
                 raise ValueError(f"{name} must be text, got {getattr(self, name)!r}")
         if self.time is not None:
-            try:
-                zone = datetime.fromisoformat(self.time.replace("Z", "+00:00")).tzinfo
-            except ValueError as error:
-                raise ValueError(f"time must be ISO 8601, got {self.time!r}") from error
-            if zone is None:
-                raise ValueError(f"time must state its zone, e.g. '+00:00', got {self.time!r}")
+            _check_time(self.time)
+
+
+@dataclass(frozen=True)
+class Revision:
+    """Which version of an image's label this is.
+
+    Attributes:
+        number: 1 for the first version.
+        author: who submitted it.
+        time: when, ISO 8601 with a time zone.
+        base: number of the version it was made from, 0 where there was none; None = not said.
+        model: SHA-256 of the weights whose prediction was corrected; None = not said.
+    """
+
+    number: int
+    author: str
+    time: str
+    base: int | None = None
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        _integer(self.number, "number", minimum=1)
+        if self.base is not None:
+            _integer(self.base, "base", minimum=0)
+        for name in ("author", "time"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} must be text, got {getattr(self, name)!r}")
+        if not isinstance(self.model, str | None):
+            raise ValueError(f"model must be text, got {self.model!r}")
+        _check_time(self.time)
+
+
+def _check_time(time: str) -> None:
+    try:
+        zone = datetime.fromisoformat(time.replace("Z", "+00:00")).tzinfo
+    except ValueError as error:
+        raise ValueError(f"time must be ISO 8601, got {time!r}") from error
+    if zone is None:
+        raise ValueError(f"time must state its zone, e.g. '+00:00', got {time!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +165,8 @@ class CineLabel:
         image: size, spacing and identity of the image.
         frames: one :class:`Keypoints` per labelled frame, in frame order.
         edits: (frame, point name) -> who put the point there; a pair may be missing.
+        spread: (frame, point name) -> doubt about the place of a predicted point, in native pixels; a pair may be missing.
+        revision: which of the image's versions this is, where a store keeps them.
 
     Raises:
         ValueError: a frame stands twice, lies outside the image, or another schema is mixed in.
@@ -133,10 +175,13 @@ class CineLabel:
     image: ImageInfo
     frames: tuple[Keypoints, ...]
     edits: Mapping[tuple[int, str], PointEdit] = field(default_factory=dict)
+    spread: Mapping[tuple[int, str], float] = field(default_factory=dict)
+    revision: Revision | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "frames", tuple(sorted(self.frames, key=lambda k: k.frame)))
         object.__setattr__(self, "edits", MappingProxyType(dict(self.edits)))
+        object.__setattr__(self, "spread", MappingProxyType(dict(self.spread)))
         indices = [k.frame for k in self.frames]
         if len(set(indices)) != len(indices):
             raise ValueError(f"frame {max(indices, key=indices.count)} stands more than once")
@@ -161,11 +206,13 @@ def label_to_dict(label: CineLabel) -> dict[str, Any]:
     image = {key: getattr(label.image, key) for key in sorted(_IMAGE_KEYS)}
     image["spacing"] = None if label.image.spacing is None else [float(s) for s in label.image.spacing]
     content["image"] = {key: value for key, value in image.items() if value is not None}
-    content["frames"] = [{"frame": k.frame, "points": _points_to_dict(k, label.edits)} for k in label.frames]
+    content["frames"] = [{"frame": k.frame, "points": _points_to_dict(k, label)} for k in label.frames]
+    if label.revision is not None:
+        content["revision"] = {key: value for key, value in vars(label.revision).items() if value is not None}
     return content
 
 
-def _points_to_dict(keypoints: Keypoints, edits: Mapping[tuple[int, str], PointEdit]) -> dict[str, dict[str, Any]]:
+def _points_to_dict(keypoints: Keypoints, label: CineLabel) -> dict[str, dict[str, Any]]:
     points: dict[str, dict[str, Any]] = {}
     for i, (name, state) in enumerate(zip(keypoints.schema.names, keypoints.state, strict=True)):
         if state == KeypointState.UNLABELLED:
@@ -176,7 +223,10 @@ def _points_to_dict(keypoints: Keypoints, edits: Mapping[tuple[int, str], PointE
         point["state"] = KeypointState(int(state)).name.lower()
         if keypoints.score is not None:
             point["score"] = round(float(keypoints.score[i]), 4)
-        edit = edits.get((keypoints.frame, name))
+        spread = label.spread.get((keypoints.frame, name))
+        if spread is not None and state == KeypointState.VISIBLE:
+            point["spread"] = round(float(spread), 3)
+        edit = label.edits.get((keypoints.frame, name))
         if edit is not None:
             point |= {key: value for key, value in vars(edit).items() if value is not None}
         points[name] = point
@@ -189,7 +239,8 @@ def label_from_dict(content: Any, *, schema: KeypointSchema = TAVR11, where: str
     Raises:
         ValueError: says ``where`` (file), the frame, the point, and what is wrong.
     """
-    top = _mapping(content, where, {"schema", "keypoints", "image", "frames"}, required={"schema", "image", "frames"})
+    known = {"schema", "keypoints", "image", "frames", "revision"}
+    top = _mapping(content, where, known, required={"schema", "image", "frames"})
     if top["schema"] != SCHEMA_ID:
         raise ValueError(f"{where}: 'schema' is {top['schema']!r}; this version reads {SCHEMA_ID!r}")
     if top.get("keypoints", schema.name) != schema.name:
@@ -199,16 +250,29 @@ def label_from_dict(content: Any, *, schema: KeypointSchema = TAVR11, where: str
         raise ValueError(f"{where}: 'frames' must be a list, got {type(top['frames']).__name__}")
     frames: list[Keypoints] = []
     edits: dict[tuple[int, str], PointEdit] = {}
+    spread: dict[tuple[int, str], float] = {}
     for position, entry in enumerate(top["frames"]):
         entry = _mapping(entry, f"{where}: frames[{position}]", {"frame", "points"}, required={"frame", "points"})
         index = _integer(entry["frame"], f"{where}: frames[{position}].frame", minimum=0)
         keypoints, who = _frame_from_dict(entry["points"], schema, index, image, f"{where}: frame {index}")
         frames.append(keypoints)
         edits |= who
+        spread |= _spread_from_dict(entry["points"], index, f"{where}: frame {index}")
     try:
-        return CineLabel(image=image, frames=tuple(frames), edits=edits)
+        revision = _revision_from_dict(top["revision"]) if top.get("revision") is not None else None
+        return CineLabel(image=image, frames=tuple(frames), edits=edits, spread=spread, revision=revision)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+
+
+def _revision_from_dict(content: Any) -> Revision:
+    known = {f.name for f in fields(Revision)}
+    required = {f.name for f in fields(Revision) if f.default is MISSING}
+    values = _mapping(content, "revision", known, required=required)
+    try:
+        return Revision(**values)
+    except ValueError as error:
+        raise ValueError(f"revision: {error}") from error
 
 
 def _image_from_dict(content: Any, where: str) -> ImageInfo:
@@ -252,8 +316,8 @@ def _frame_from_dict(
             if "x" not in point or "y" not in point:
                 raise ValueError(f"{place}: a visible point needs x and y")
             xy[i] = _number(point["x"], f"{place}: x"), _number(point["y"], f"{place}: y")
-        elif "x" in point or "y" in point:
-            raise ValueError(f"{place}: an absent point has no x and y")
+        elif {"x", "y", "spread"} & set(point):
+            raise ValueError(f"{place}: an absent point has no x, y and spread")
         if point.get("score") is not None:
             score[i] = _number(point["score"], f"{place}: score")
             if not 0 <= score[i] <= 1:
@@ -269,6 +333,17 @@ def _frame_from_dict(
     # a frame's scores are all there or count as not given: a half-scored frame is an edited prediction
     scores = np.where(scored, score, 0) if scored.any() and (scored | ~labelled).all() else None
     return Keypoints(schema=schema, xy=xy, score=scores, labelled=labelled, frame=index, spacing=image.spacing), edits
+
+
+def _spread_from_dict(points: Mapping[str, Any], index: int, where: str) -> dict[tuple[int, str], float]:
+    """Of the points that have one; ``points`` are checked otherwise."""
+    spread = {}
+    for name, point in points.items():
+        if point.get("spread") is not None:
+            spread[index, name] = _number(point["spread"], f"{where}, point {name}: spread")
+            if spread[index, name] < 0:
+                raise ValueError(f"{where}, point {name}: spread must not be negative, got {point['spread']!r}")
+    return spread
 
 
 def _mapping(content: Any, where: str, known: set[str], required: set[str] | None = None) -> Mapping[str, Any]:
@@ -295,6 +370,19 @@ def _integer(value: Any, where: str, *, minimum: int) -> int:
     return value
 
 
+def label_from_json(text: str | bytes, *, schema: KeypointSchema = TAVR11, where: str = "label") -> CineLabel:
+    """Parse and check the text of a label file.
+
+    Raises:
+        ValueError: not JSON or not a label; the message names ``where``, the frame and the point.
+    """
+    try:
+        content = json.loads(text, object_pairs_hook=_without_repeats)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where}: not a JSON file: {error}") from error
+    return label_from_dict(content, schema=schema, where=where)
+
+
 def read_label_json(path: str | os.PathLike[str], *, schema: KeypointSchema = TAVR11) -> CineLabel:
     """Read and check a label file.
 
@@ -302,11 +390,7 @@ def read_label_json(path: str | os.PathLike[str], *, schema: KeypointSchema = TA
         ValueError: not JSON or not a label; the message names file, frame and point.
         OSError: the file cannot be read.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=_without_repeats)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a JSON file: {error}") from error
-    return label_from_dict(content, schema=schema, where=str(path))
+    return label_from_json(Path(path).read_bytes(), schema=schema, where=str(path))
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from monai_tavr.formats.label_json import (
     CineLabel,
     ImageInfo,
     PointEdit,
+    Revision,
     label_from_dict,
     label_to_dict,
     read_label_json,
@@ -112,7 +113,7 @@ def test_it_comes_back_the_same(tmp_path):
     full = Keypoints(schema=TAVR11, xy=np.arange(22).reshape(11, 2) / 4, score=np.full(11, 0.5), frame=3, spacing=(0.3, 0.4))
     half = Keypoints.from_points(TAVR11, {"CT": (1, 2), "PT": None}, frame=1, spacing=(0.3, 0.4))
     edits = {(3, "AA1"): PointEdit("model", author="m"), (1, "PT"): PointEdit("annotator", time="2026-01-31T12:00:00+01:00")}
-    label = CineLabel(IMAGE, (full, half), edits)
+    label = CineLabel(IMAGE, (full, half), edits, {(3, "AA1"): 1.25, (3, "CT"): 0.0})
     write_label_json(tmp_path / "deep" / "a.json", label)
     back = read_label_json(tmp_path / "deep" / "a.json")
     assert back.image == IMAGE
@@ -123,6 +124,14 @@ def test_it_comes_back_the_same(tmp_path):
         np.testing.assert_array_equal(a.score, b.score)
         assert a.spacing == b.spacing
     assert dict(back.edits) == edits
+    assert dict(back.spread) == {(3, "AA1"): 1.25, (3, "CT"): 0.0}
+
+
+def test_the_spread_of_a_visible_point_stands_beside_its_place():
+    k = Keypoints.from_points(TAVR11, {"CT": (1, 2), "PT": None}, frame=4)
+    points = label_to_dict(CineLabel(IMAGE, (k,), spread={(4, "CT"): 1.23456, (4, "PT"): 9.0}))["frames"][0]["points"]
+    assert points["CT"] == {"x": 1.0, "y": 2.0, "state": "visible", "spread": 1.235}
+    assert points["PT"] == {"state": "absent"}
 
 
 def test_another_schema_is_named_when_reading():
@@ -171,6 +180,47 @@ def test_optional_parts_may_be_null_or_missing():
     label = label_from_dict(changed(bare))
     assert label.image == ImageInfo(rows=4, columns=5)
     assert label.frames[0].spacing is None
+
+
+REVISION = {"number": 3, "author": "A", "time": "2026-01-31T12:00:00+01:00", "base": 2, "model": "ab" * 32}
+
+
+@pytest.mark.parametrize("left_out", [(), ("base",), ("base", "model")])
+def test_a_version_says_which_it_is(tmp_path, left_out):
+    revision = {k: v for k, v in REVISION.items() if k not in left_out}
+    label = label_from_dict(changed(lambda c: c.update(revision=revision)))
+    assert label.revision == Revision(**revision)
+    write_label_json(tmp_path / "a.json", label)
+    assert json.loads((tmp_path / "a.json").read_text())["revision"] == revision
+    assert read_label_json(tmp_path / "a.json").revision == label.revision
+    assert "revision" not in label_to_dict(label_from_dict(changed(lambda c: c.update(revision=None))))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"number": 0}, "revision: number must be a whole number of at least 1, got 0"),
+        ({"number": True}, "revision: number must be a whole number"),
+        ({"base": -1}, "revision: base must be a whole number of at least 0, got -1"),
+        ({"author": None}, "revision: author must be text, got None"),
+        ({"time": "yesterday"}, "revision: time must be ISO 8601, got 'yesterday'"),
+        ({"time": "2026-01-31T12:00:00"}, "revision: time must state its zone"),
+        ({"model": 5}, "revision: model must be text, got 5"),
+        ({"more": 1}, "revision: unknown name 'more'"),
+    ],
+)
+def test_a_fault_of_the_revision_is_named(change, message):
+    with pytest.raises(ValueError, match=f"^a.json: {message}"):
+        label_from_dict(changed(lambda c: c.update(revision={**REVISION, **change})), where="a.json")
+
+
+def test_a_revision_has_number_author_and_time():
+    for name in ("number", "author", "time"):
+        part = {k: v for k, v in REVISION.items() if k != name}
+        with pytest.raises(ValueError, match=f"revision: '{name}' is missing"):
+            label_from_dict(changed(lambda c, part=part: c.update(revision=part)))
+    with pytest.raises(ValueError, match="revision: expected an object, got int"):
+        label_from_dict(changed(lambda c: c.update(revision=3)))
 
 
 # ---- faults
@@ -222,7 +272,10 @@ def test_a_fault_of_file_or_frame_is_named(change, message):
         ({"state": "visible", "x": True, "y": 2}, "x must be a finite number, got True"),
         ({"state": "visible", "x": 10**400, "y": 2}, "x must be a finite number, got 1000"),
         ({"state": "visible", "x": 1, "y": 1e39}, r"y must be a finite number, got 1e\+39"),
-        ({"state": "absent", "x": 1}, "an absent point has no x and y"),
+        ({"state": "absent", "x": 1}, "an absent point has no x, y and spread"),
+        ({"state": "absent", "spread": 1}, "an absent point has no x, y and spread"),
+        ({"state": "visible", "x": 1, "y": 2, "spread": -0.5}, "spread must not be negative, got -0.5"),
+        ({"state": "visible", "x": 1, "y": 2, "spread": "wide"}, "spread must be a finite number, got 'wide'"),
         ({"state": "absent", "score": 1.5}, r"score must lie in \[0, 1\], got 1.5"),
         ({"state": "absent", "score": "high"}, "score must be a finite number"),
         ({"state": "absent", "source": "oracle"}, r"source must be one of \['model', 'annotator'\], got 'oracle'"),

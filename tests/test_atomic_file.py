@@ -1,0 +1,54 @@
+"""Files that are whole or not there: replaced, new, and written by others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from monai_tavr.atomic_file import creating, replacing, replacing_path
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "a.bin"
+    with replacing(path) as stream:
+        stream.write(b"new")
+        assert not path.exists()
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert [p.name for p in path.parent.iterdir()] == ["a.bin"]
+
+
+@pytest.mark.parametrize("write", [replacing, replacing_path])
+def test_after_an_error_the_old_file_is_there_and_nothing_else(tmp_path: Path, write) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), write(path):
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_writer_that_wants_a_name_gets_one_with_the_suffix(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"old")
+    with replacing_path(path) as temporary:
+        assert (temporary.parent, temporary.suffix) == (tmp_path, ".mp4")
+        temporary.write_bytes(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert [p.name for p in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_a_new_file_never_takes_the_place_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "0001.json"
+    new = creating(path)
+    new.__enter__().write(b"mine")
+    path.write_bytes(b"theirs")
+    with pytest.raises(FileExistsError):
+        new.__exit__(None, None, None)
+    assert path.read_bytes() == b"theirs"
+    assert [p.name for p in tmp_path.iterdir()] == ["0001.json"]
+    with creating(tmp_path / "0002.json") as stream:
+        stream.write(b"mine")
+    assert (tmp_path / "0002.json").read_bytes() == b"mine"
