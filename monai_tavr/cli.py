@@ -21,8 +21,12 @@ _COMMANDS = {
     "predict": ("monai_tavr.commands.predict", "find the keypoints of cines; write label files and overlays"),
     "evaluate": ("monai_tavr.commands.evaluate", "measure the model, or any predictions, against labels"),
     "thresholds": ("monai_tavr.commands.thresholds", "choose the decision thresholds on validation patients"),
+    "active-learning": ("monai_tavr.commands.active_learning", "compare strategies that choose frames to label, on phantoms"),
+    "benchmark": ("monai_tavr.commands.benchmark", "measure the speed, and tracking between labelled key frames"),
+    "markups": ("monai_tavr.commands.markups", "make a label file of point lists that were saved in 3D Slicer"),
     "phantom": ("monai_tavr.phantom.generate", "make synthetic angiography cines with exact labels"),
     "serve": ("monai_tavr.commands.serve", "open the viewer (OHIF on MONAI Label) on a folder of studies"),
+    "token": ("monai_tavr.commands.token", "say who may log in to a server that other machines reach"),
     "info": ("monai_tavr.commands.info", "say which model, thresholds, packages and devices there are"),
 }
 
@@ -52,7 +56,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 def _parser(command: str | None) -> argparse.ArgumentParser:
     """The parser, with the arguments of ``command`` filled in."""
     # argparse would break the line after a long name
-    listed = "\n".join(f"  {name:12s}{summary}" for name, (_, summary) in _COMMANDS.items())
+    listed = "\n".join(f"  {name:17s}{summary}" for name, (_, summary) in _COMMANDS.items())
     epilog = _EPILOG.format(commands=listed)
     parser = argparse.ArgumentParser("monai-tavr", description=_DESCRIPTION, epilog=epilog, formatter_class=_Formatter)
     parser.add_argument("--version", action="version", version=f"monai-tavr {__version__}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ from typing import Any
 import torch
 from monai.data.torchscript_utils import save_net_with_metadata
 from torch import Tensor, nn
+
+from monai_tavr.atomic_file import replacing_path
 
 __all__ = ["export_torchscript", "freeze_torchscript", "largest_difference"]
 
@@ -47,21 +48,13 @@ def export_torchscript(
         ValueError: the exported network's outputs differ by more than ``tolerance``.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with replacing_path(path) as temporary:
         with _quiet_torchscript():
             save_net_with_metadata(freeze_torchscript(network), str(temporary), meta_values=dict(metadata or {}))
             exported = torch.jit.load(str(temporary), map_location=example.device)
         difference = largest_difference(network, exported, example)
         if not difference <= tolerance:  # NaN is a difference too
             raise ValueError(f"{path}: the exported network's output differs by {difference:.3g}, allowed are {tolerance:.3g}")
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

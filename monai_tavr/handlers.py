@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import heapq
 import itertools
 import logging
@@ -21,6 +20,7 @@ from monai_tavr.formats.label_json import CineLabel, PointEdit, write_json_atomi
 from monai_tavr.keypoints import Keypoints, KeypointSchema, load_schema
 from monai_tavr.metrics import evaluate_keypoints
 from monai_tavr.postprocess import KeypointPostprocess, read_thresholds
+from monai_tavr.report import write_metrics_csv
 from monai_tavr.visualize import draw_overlay, write_png
 
 __all__ = ["MetricsReport", "SaveKeypointsd", "WorstFrames", "load_postprocess"]
@@ -124,18 +124,6 @@ class MetricsReport:
         for name in self.shown:
             value = report.get(name)
             self.logger.info(f"{name:28s}{value:.4f}" if isinstance(value, float) else f"{name:28s}{value}")
-
-
-def write_metrics_csv(path: str | os.PathLike[str], report: Mapping[str, Any]) -> None:
-    """A report of :func:`evaluate_keypoints` as a table: one row for all, and one per point, group and patient."""
-    rows: list[tuple[str, str, Mapping[str, Any]]] = [("all", "", report)]
-    for level in ("point", "group", "patient"):
-        rows += [(level, name, figures) for name, figures in report.get(f"per_{level}", {}).items()]
-    columns = [name for name, value in report.items() if isinstance(value, int | float)]
-    with Path(path).open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream)
-        table.writerow(["level", "name", *columns])
-        table.writerows([level, name, *(figures.get(c) for c in columns)] for level, name, figures in rows)
 
 
 class SaveKeypointsd(MapTransform):

@@ -21,7 +21,7 @@ from monai_tavr.bundle import Bundle, sha256_of
 from monai_tavr.cine import Cine
 from monai_tavr.codec import KeypointCodec
 from monai_tavr.formats.label_json import CineLabel, PointEdit
-from monai_tavr.framing import prepare_frames
+from monai_tavr.framing import FrameFit, prepare_frames
 from monai_tavr.keypoints import Keypoints, KeypointSchema
 from monai_tavr.postprocess import KeypointPostprocess, Thresholds, check_groups, read_thresholds
 
@@ -75,7 +75,8 @@ class KeypointPredictor:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         batch_size: frames per forward pass.
         allowed_groups: groups that can be there at this stage of the procedure; None = all.
-        precision: ``fp32``, ``bf16`` (autocast: faster, but locations move a little), or ``auto``: bf16 on CUDA, else fp32.
+        precision: ``fp32``; ``bf16`` (autocast: about twice as fast where the processor computes in it, and locations move by
+            hundredths of a pixel); or ``auto``: bf16 on CUDA and on such processors, else fp32.
         postprocess: the decision rules; None = the bundle's thresholds, or 0.5 where it has none.
 
     Raises:
@@ -103,7 +104,7 @@ class KeypointPredictor:
         self.weights = self.bundle.weights if weights is None else Path(weights)
         network, self.schema, self.image_size = self.bundle.network(self.weights, schema=schema)
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
-        self.precision = ("bf16" if self.device.type == "cuda" else "fp32") if precision == "auto" else precision
+        self.precision = _fastest_precision(self.device) if precision == "auto" else precision
         self.weights_sha256 = sha256_of(self.weights)
         self._codec = KeypointCodec(self.schema, image_size=self.image_size)
         shipped = self._shipped_thresholds()
@@ -162,14 +163,26 @@ class KeypointPredictor:
         """The same as a label, ready for :func:`monai_tavr.formats.label_json.write_label_json`, signed by the model."""
         cine = source if isinstance(source, Cine) else _open(source)
         chosen = None if frames is None else sorted(set(frames))
-        found = self.predict(cine, frames=chosen, allowed_groups=allowed_groups, progress=progress)
-        return self.label(cine, found)
+        found = self.stream(cine, frames=chosen, allowed_groups=allowed_groups, progress=progress)
+        return self.label(cine, list(found))
 
-    def label(self, cine: Cine, keypoints: Sequence[Keypoints]) -> CineLabel:
-        """Predictions of a cine as a label signed by the model. The same input and model give the same file: no time is noted."""
+    def label(self, cine: Cine, predictions: Sequence[FramePrediction | Keypoints]) -> CineLabel:
+        """Predictions of a cine as a label signed by the model. The same input and model give the same file: no time is noted.
+
+        Args:
+            cine: where they were made.
+            predictions: of :meth:`stream`, whose spread is kept for the visible points, or of :meth:`predict`.
+        """
         signature = PointEdit(source="model", author=self.author)
-        edits = {(k.frame, name): signature for k in keypoints for name in self.schema.names}
-        return CineLabel(image=cine.info.image_info, frames=tuple(keypoints), edits=edits)
+        names, frames = self.schema.names, []
+        spread: dict[tuple[int, str], float] = {}
+        for p in predictions:
+            keypoints = p if isinstance(p, Keypoints) else p.keypoints
+            frames.append(keypoints)
+            if isinstance(p, FramePrediction):
+                spread |= {(keypoints.frame, names[i]): float(p.spread[i]) for i in np.flatnonzero(keypoints.visible)}
+        edits = {(k.frame, name): signature for k in frames for name in names}
+        return CineLabel(image=cine.info.image_info, frames=tuple(frames), edits=edits, spread=spread)
 
     def stream(
         self,
@@ -213,17 +226,36 @@ class KeypointPredictor:
     def _predict_batch(
         self, pixels: np.ndarray, indices: Sequence[int], spacing: tuple[float, float] | None, rules: KeypointPostprocess
     ) -> list[FramePrediction]:
+        inputs, fit = self.prepare(pixels)
+        output = self.compute(inputs)
+        shape = (int(pixels.shape[1]), int(pixels.shape[2]))
+        return self._interpret(output, fit, indices, shape, spacing, rules)
+
+    def prepare(self, pixels: np.ndarray) -> tuple[torch.Tensor, FrameFit]:
+        """Frames (F, H, W) as the network's input (F, 1, h, w), and how they lie in it."""
         with torch.inference_mode():
             inputs, fit = prepare_frames(pixels, image_size=self.image_size, device=self.device)
-            with self._autocast():
-                output = self.network(inputs.contiguous(memory_format=torch.channels_last))
-            decoded = [t.cpu().numpy() for t in self._codec.decode(output.float())]
-        xy, probability, group_probability, spread = decoded
+            return inputs.contiguous(memory_format=torch.channels_last), fit
+
+    def compute(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The network's output (F, K + G, 4) float32; see :mod:`monai_tavr.codec`."""
+        with torch.inference_mode(), self._autocast():
+            return self.network(inputs).float()
+
+    def _interpret(
+        self,
+        output: torch.Tensor,
+        fit: FrameFit,
+        indices: Sequence[int],
+        shape: tuple[int, int],
+        spacing: tuple[float, float] | None,
+        rules: KeypointPostprocess,
+    ) -> list[FramePrediction]:
+        xy, probability, group_probability, spread = (t.cpu().numpy() for t in self._codec.decode(output))
         located = fit.to_native(xy).astype(np.float32)
         pixel = float(np.sqrt(np.prod(fit.scale)))  # of the network's input, in native pixels
         side = pixel * float(np.sqrt(np.prod(self.image_size)))
         doubt = np.sqrt(np.maximum((spread * pixel) ** 2 - (self.spread_floor * side) ** 2, 0)).astype(np.float32)
-        shape = (int(pixels.shape[1]), int(pixels.shape[2]))
         return [
             FramePrediction(
                 rules(located[b], probability[b], group_probability[b], frame=index, spacing=spacing, image_shape=shape),
@@ -237,6 +269,14 @@ class KeypointPredictor:
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
+
+
+def _fastest_precision(device: torch.device) -> str:
+    """bf16 where it is native; elsewhere a CPU would imitate it, slower than fp32."""
+    if device.type == "cuda":
+        return "bf16"
+    native = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return "bf16" if any(supported is not None and supported() for supported in native) else "fp32"
 
 
 def _open(path: str | os.PathLike[str]) -> Cine:

@@ -6,8 +6,9 @@ import csv
 import io
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
+
+from monai_tavr.atomic_file import replacing
 
 __all__ = ["figures_table", "write_metrics_csv"]
 
@@ -71,5 +72,5 @@ def write_metrics_csv(path: str | os.PathLike[str], report: Mapping[str, Any]) -
     writer.writerow(["level", "name", *columns, *(f"sdr_{r}px" for r in radii)])
     for level, name, figures in _rows(report, ("group", "point", "patient")):
         writer.writerow([level, name, *(figures.get(c) for c in columns), *(figures["sdr_px"][r] for r in radii)])
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(table.getvalue(), encoding="utf-8", newline="")
+    with replacing(path) as stream:
+        stream.write(table.getvalue().encode())

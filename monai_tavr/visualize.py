@@ -8,16 +8,14 @@ so that absence is stated and not only seen. In truth mode the annotator's point
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 
 import cv2
 import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from monai_tavr.atomic_file import replacing, replacing_path
 from monai_tavr.keypoints import Keypoints, KeypointState
 from monai_tavr.label_layout import place_labels
 
@@ -288,27 +286,10 @@ def frame_rate(frame_times: np.ndarray | None, *, default: float = 15.0) -> floa
     return float(np.clip(1000 / np.median(steps), 0.5, 60)) if steps.size else default
 
 
-@contextmanager
-def _written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name beside ``path`` with its suffix, renamed into place at the end: a picture is never half-written."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=f".part{path.suffix}")
-    os.close(handle)
-    try:
-        yield Path(name)
-        if not Path(name).stat().st_size:
-            raise OSError(f"{path}: nothing was written; is the disk full?")
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
 def write_png(path: str | os.PathLike[str], picture: np.ndarray) -> None:
     """Write a picture (H, W, 3) uint8."""
-    with _written_whole(path) as temporary:
-        Image.fromarray(picture).save(temporary, format="PNG", optimize=False)
+    with replacing(path) as stream:
+        Image.fromarray(picture).save(stream, format="PNG", optimize=False)
 
 
 def write_gif(path: str | os.PathLike[str], pictures: Iterable[np.ndarray], *, fps: float) -> None:
@@ -316,16 +297,16 @@ def write_gif(path: str | os.PathLike[str], pictures: Iterable[np.ndarray], *, f
     frames = [Image.fromarray(p).quantize(colors=128, dither=Image.Dither.NONE) for p in pictures]
     if not frames:
         raise ValueError("an animation needs at least one picture")
-    with _written_whole(path) as temporary:
+    with replacing(path) as stream:
         # GIF counts in hundredths of a second
         duration = max(2, round(100 / fps)) * 10
-        frames[0].save(temporary, format="GIF", save_all=True, append_images=frames[1:], duration=duration, loop=0)
+        frames[0].save(stream, format="GIF", save_all=True, append_images=frames[1:], duration=duration, loop=0)
 
 
 def write_mp4(path: str | os.PathLike[str], pictures: Iterable[np.ndarray], *, fps: float) -> None:
     """Write a film (H.264) of pictures (H, W, 3) uint8; an odd last row or column is repeated, as the format needs even sizes."""
     writer = None
-    with _written_whole(path) as temporary:
+    with replacing_path(path) as temporary:
         try:
             for picture in pictures:
                 even = np.pad(picture, ((0, picture.shape[0] % 2), (0, picture.shape[1] % 2), (0, 0)), mode="edge")
@@ -345,3 +326,5 @@ def write_mp4(path: str | os.PathLike[str], pictures: Iterable[np.ndarray], *, f
         finally:
             if writer is not None:
                 writer.close()
+        if not temporary.stat().st_size:
+            raise OSError(f"{path}: ffmpeg wrote nothing; is the disk full?")

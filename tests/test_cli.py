@@ -325,7 +325,7 @@ def test_serve_hands_over_to_the_label_app(monkeypatch, bundle, tmp_path, capsys
     monkeypatch.setattr(label_app.server, "serve", lambda **options: calls.append(options))
     assert main(["serve", "--studies", str(tmp_path), "--port", "8123", "--bundle", str(bundle), "--device", "cpu"]) == 0
     [options] = calls
-    assert (options["studies"], options["host"], options["port"]) == (str(tmp_path), "127.0.0.1", 8123)
+    assert (options["studies"], options["access"].host, options["port"]) == (str(tmp_path), "127.0.0.1", 8123)
     assert options["load_predictor"]().version == "9.8.7"
 
 
@@ -338,7 +338,7 @@ def test_phantom_is_mounted(tmp_path, capsys):
         assert option in out
 
 
-@pytest.mark.parametrize("command", ["predict", "evaluate", "thresholds", "serve", "info"])
+@pytest.mark.parametrize("command", ["predict", "evaluate", "thresholds", "serve", "token", "info"])
 def test_help_shows_how(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

@@ -86,6 +86,7 @@ def test_report_as_json_and_csv(tmp_path: Path, cine: Path) -> None:
         rows = {(row["level"], row["name"]): row for row in csv.DictReader(stream)}
     assert float(rows["all", ""]["mean_error_px"]) == pytest.approx(16)
     assert float(rows["patient", "P0"]["mean_error_px"]) == pytest.approx(2)
+    assert (float(rows["all", ""]["sdr_20px"]), float(rows["patient", "P0"]["sdr_2.5px"])) == (0.5, 0.5)
     assert float(rows["point", "CT"]["median_error_px"]) == pytest.approx(16.5)
     assert {name for level, name in rows if level == "group"} == set(TAVR11.groups)
     assert len(rows) == 1 + 11 + 3 + 2

@@ -10,9 +10,11 @@ import torch
 from tiny_bundle import bright_square, write_bundle
 
 from monai_tavr.cine import Cine, CineError, CineInfo
+from monai_tavr.dicom import open_cine
 from monai_tavr.dicom_writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import label_to_dict, read_label_json, write_label_json
 from monai_tavr.keypoints import TAVR11
+from monai_tavr.phantom.generate import generate_dataset
 from monai_tavr.postprocess import KeypointPostprocess
 from monai_tavr.predictor import KeypointPredictor, select_device
 
@@ -121,6 +123,9 @@ def test_a_dicom_cine_gives_a_signed_label(tmp_path, predictor):
     # 0.4 mm at the detector, magnified 1000 / 750 times
     assert label.frames[0].spacing == pytest.approx((0.3, 0.3))
     assert (label.image.rows, label.image.columns, label.image.number_of_frames) == (128, 256, 5)
+    # 0.1 of 64 network pixels, each 4 native ones; FE1 is absent
+    assert label.spread[4, "CT"] == pytest.approx(25.6, rel=1e-5)
+    assert (4, "FE1") not in label.spread
     edit = label.edits[1, "AA1"]
     assert (edit.source, edit.time) == ("model", None)
     assert edit.author == f"monai-tavr 0.1.0 model 9.8.7 ({predictor.weights_sha256[:12]})"
@@ -176,7 +181,14 @@ def test_bf16_moves_points_little(bundle):
     assert fast.precision == "bf16"
     for a, b in zip(exact, fast.predict(FRAMES), strict=True):
         assert b.xy == pytest.approx(a.xy, abs=2.0, nan_ok=True)
-    assert KeypointPredictor(bundle, device="cpu", precision="auto").precision == "fp32"
+
+
+@pytest.mark.parametrize(("native", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_the_fastest_precision_is_the_processors_own(bundle, monkeypatch, native, precision):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    assert KeypointPredictor(bundle, device="cpu", precision="auto").precision == precision
+    assert KeypointPredictor(bundle, device="cpu").precision == "fp32"
 
 
 def test_threads_are_left_alone(bundle):
@@ -199,3 +211,26 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch):
     assert select_device("auto") == torch.device("cpu")
     with pytest.raises(ValueError, match="PyTorch finds no CUDA device"):
         select_device("cuda")
+
+
+@pytest.mark.slow
+def test_the_points_of_the_shipped_model_do_not_depend_on_how_a_cine_is_stored(tmp_path):
+    raw = {}
+    for bits, syntax in ((8, "explicit-le"), (12, "jpeg2000-lossless")):
+        made = generate_dataset(
+            tmp_path / syntax, preset="tiny", patients=1, size=256, bits=bits, syntax=syntax, workers=1, progress=False
+        )
+        raw[syntax] = made.parent / "P000" / "C01.dcm"
+    frames = open_cine(raw["explicit-le"]).frames([0, 1])
+    write_xa(tmp_path / "lossless.dcm", frames.astype(np.uint8), syntax="jpeg-lossless")
+    shipped = KeypointPredictor(device="cpu")
+    exact, lossless, deep = (
+        shipped.predict(path, frames=[0, 1]) for path in (raw["explicit-le"], tmp_path / "lossless.dcm", raw["jpeg2000-lossless"])
+    )
+    assert all(k.visible.sum() >= 3 for k in exact)
+    for a, b, c in zip(exact, lossless, deep, strict=True):
+        np.testing.assert_array_equal(a.xy, b.xy)
+        np.testing.assert_array_equal(a.score, b.score)
+        # grey levels sixteen times finer, but the same picture
+        np.testing.assert_array_equal(a.visible, c.visible)
+        assert np.linalg.norm(a.xy - c.xy, axis=1)[a.visible].max() < 0.2

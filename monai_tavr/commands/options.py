@@ -26,7 +26,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=["auto", "fp32", "bf16"],
         default="fp32",
-        help="bf16 is faster and a little less exact (default: fp32)",
+        help="bf16 is faster and a little less exact; auto: bf16 where the machine computes in it (default: fp32)",
     )
     group.add_argument("--batch-size", type=int, default=8, metavar="N", help="frames per pass (default: 8)")
 

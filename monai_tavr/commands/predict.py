@@ -151,7 +151,7 @@ def _predict_one(job: Job, predictor: KeypointPredictor, args: argparse.Namespac
     # disable=None: no bar where nobody watches
     with tqdm(total=number, desc=job.name, unit="frame", leave=False, disable=True if args.quiet else None) as bar:
         found = list(predictor.stream(cine, frames=args.frames, progress=lambda done, _: bar.update(done - bar.n)))
-    write_label_json(args.out / f"{job.name}.json", predictor.label(cine, [p.keypoints for p in found]))
+    write_label_json(args.out / f"{job.name}.json", predictor.label(cine, found))
     for kind in dict.fromkeys(args.overlay):
         _write_overlay(args.out / f"{job.name}.{kind}", kind, cine, found, predictor)
     return number

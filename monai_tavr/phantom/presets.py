@@ -1,8 +1,9 @@
 """Kinds of data sets: how many patients, which procedures, which equipment, which X-ray machine.
 
 ``tavr81`` mirrors the paper's data (81 patients, about 2854 frames); ``shift`` is what the training never saw: another dose, blur
-and display curve, other valve types, steeper angles, more distractors; ``variety`` is for training: many patients with few frames
-each, for the frames of one cine hardly differ; ``demo`` is six studies to look at; ``tiny`` is for tests.
+and display curve, other valve types, steeper angles, more distractors; ``worklist`` is what lies before an annotator: whole cines
+of very different length from such a machine, most of them with one kind of valve; ``variety`` is for training: many patients with
+few frames each, for the frames of one cine hardly differ; ``demo`` is six studies to look at; ``tiny`` is for tests.
 """
 
 from __future__ import annotations
@@ -92,6 +93,18 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 primary=(-38.0, 38.0),
                 secondary=(-30.0, 30.0),
                 field_mm=(125.0, 230.0),
+                detector=_SHIFTED_DETECTOR,
+                distractors={kind: min(0.9, 2.2 * p) for kind, p in PROBABILITIES.items()},
+            ),
+            Preset(
+                "worklist",
+                "Whole procedures as they lie before an annotator: cines of 6 to 48 frames from another X-ray machine",
+                30,
+                size=256,
+                frames=(6, 48),
+                makes={"evolut": 0.65, "sapien": 0.2, "braided": 0.15},
+                primary=(-38.0, 38.0),
+                secondary=(-30.0, 30.0),
                 detector=_SHIFTED_DETECTOR,
                 distractors={kind: min(0.9, 2.2 * p) for kind, p in PROBABILITIES.items()},
             ),

@@ -1,0 +1,31 @@
+"""Options of ``serve`` that say who may connect; the server's own command line has the same."""
+
+from __future__ import annotations
+
+import argparse
+
+__all__ = ["add_access_arguments"]
+
+
+def add_access_arguments(parser: argparse.ArgumentParser) -> None:
+    """Logins, encryption, and what stands in front."""
+    group = parser.add_argument_group("who may connect", "beyond this machine: a login and encryption; docs/administrators.md")
+    group.add_argument("--token-file", metavar="FILE", help="who may log in with a token; see `monai-tavr token --help`")
+    group.add_argument("--tls-cert", "--ssl_certfile", metavar="FILE", help="certificate (chain) in PEM format: serve HTTPS")
+    group.add_argument("--tls-key", "--ssl_keyfile", metavar="FILE", help="its private key in PEM format")
+    group.add_argument("--public-url", metavar="URL", help="address that browsers see, where a proxy stands in front")
+    group.add_argument("--insecure-http", action="store_true", help="serve other machines without encryption (private networks)")
+    group.add_argument("--oidc-issuer", metavar="URL", help="log in at this OpenID Connect issuer")
+    group.add_argument("--oidc-client-id", metavar="ID", help="this server's name at the issuer")
+    group.add_argument("--oidc-client-secret-file", metavar="FILE", help="its secret there; none for a public client")
+    group.add_argument("--oidc-audience", metavar="NAME", help="whom access tokens must be meant for (default: the client id)")
+    group.add_argument("--oidc-name-claim", metavar="CLAIM", default="preferred_username", help="default: %(default)s")
+    group.add_argument(
+        "--oidc-role-claim", metavar="CLAIM", default="realm_access#roles", help="'#' leads into objects (default: %(default)s)"
+    )
+    group.add_argument(
+        "--oidc-role",
+        metavar="THEIRS=OURS",
+        action="append",
+        help="a role at the issuer that means annotator, reviewer or admin here; repeat it (default: the same names)",
+    )
