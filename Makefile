@@ -12,8 +12,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 UV := $(BIN)/uv pip
 # commands that the tests drive, and the Debian packages that hold them (libatomic1: for Playwright's driver)
-TEST_COMMANDS := chromium dciodvfy dcmdjpeg
-TEST_PACKAGES := chromium dicom3tools dcmtk fonts-dejavu-core libatomic1
+TEST_COMMANDS := chromium dciodvfy dcmdjpeg Orthanc
+TEST_PACKAGES := chromium dicom3tools dcmtk fonts-dejavu-core libatomic1 orthanc orthanc-dicomweb orthanc-gdcm
 
 .PHONY: run test lint lock demo clean install test-tools
 .DEFAULT_GOAL := run
@@ -28,7 +28,7 @@ ifeq ($(STUDIES),demo)
 endif
 
 test: $(INSTALLED) test-tools
-	$(BIN)/python -m pytest $(ARGS)
+	PATH="$$PATH:/usr/sbin" $(BIN)/python -m pytest $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -54,7 +54,7 @@ python-venv:
 	else echo "Python's venv module is missing: install the package python3-venv (sudo apt-get install python3-venv)"; exit 1; fi
 
 test-tools:
-	@missing=; for c in $(TEST_COMMANDS); do command -v $$c >/dev/null || missing="$$missing $$c"; done; \
+	@missing=; export PATH="$$PATH:/usr/sbin"; for c in $(TEST_COMMANDS); do command -v $$c >/dev/null || missing="$$missing $$c"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(TEST_PACKAGES) >/dev/null; \
@@ -64,4 +64,4 @@ lock: $(INSTALLED)
 	$(UV) compile pyproject.toml --all-extras --upgrade --python-version 3.11 --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo demo-labels build dist .pytest_cache .mypy_cache .ruff_cache

@@ -7,15 +7,30 @@ put the guard in front of the server, without which this app does not start.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 
+from label_app.lib.activelearning.frame_scan import FrameScan
+from label_app.lib.activelearning.next_frame import NextFrame
+from label_app.lib.activelearning.strategy import FrameStrategy
+from label_app.lib.audit import AuditLog
 from label_app.lib.configs.tavr_keypoints import TavrKeypoints, load_bundle_predictor
 from label_app.lib.datastores.cine_folder import CineFolderDatastore
+from label_app.lib.datastores.patients import PatientKeys
+from label_app.lib.infers.batch import BatchPrediction
 from label_app.lib.infers.tavr_keypoints import KeypointInferTask
+from label_app.lib.score_routes import METHOD
+from label_app.lib.scoring import Agreement
+from label_app.lib.scoring_task import AgreementScoring
+from label_app.lib.trainers.snapshot import Snapshot, take_snapshot
+from label_app.lib.trainers.tavr_keypoints import KeypointTrainTask
+from label_app.lib.trainers.training import Training
 from monai_tavr import __version__
+from monai_tavr.active_learning.strategies import STRATEGIES
 from monai_tavr.keypoints import TAVR11
 
 logger = logging.getLogger(__name__)
@@ -29,7 +44,8 @@ class TAVRApp(MONAILabelApp):
     Args:
         app_dir: this folder.
         studies: the studies folder.
-        conf: from the entry module: ``index``, the studies folder's index, and optionally ``load_predictor``.
+        conf: from the entry module: ``index`` of the studies, ``submissions`` with their ``labels`` (:class:`LabelStore`) and
+            ``audit`` (:class:`AuditLog`), and optionally ``load_predictor``.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, Any]) -> None:
@@ -39,7 +55,12 @@ class TAVRApp(MONAILabelApp):
                 "start this app with `monai-tavr serve` or `python -m label_app.server start_server`: MONAI Label's own command "
                 "would serve it without protection",
             )
-        self._config = TavrKeypoints(conf.get("load_predictor") or load_bundle_predictor)
+        self.labels_folder: Path = conf["labels"].root
+        self.audit: AuditLog = conf["audit"]
+        self._config = TavrKeypoints(conf.get("load_predictor") or load_bundle_predictor, folder=self.labels_folder)
+        self.models = self._config.models
+        self.batch = BatchPrediction(lambda image: self.infer({"model": TASK, "image": image}))
+        self.training = Training(self.labels_folder / "training", self.models, self._snapshot, self.audit)
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -51,10 +72,37 @@ class TAVRApp(MONAILabelApp):
         )
 
     def init_datastore(self) -> CineFolderDatastore:
-        return CineFolderDatastore(self.conf["index"])
+        return CineFolderDatastore(self.conf["index"], self.conf["submissions"])
+
+    def init_scoring_methods(self) -> dict[str, AgreementScoring]:
+        return {METHOD: AgreementScoring(Agreement(self.conf["labels"]))}
 
     def init_infers(self) -> dict[str, KeypointInferTask]:
         return {TASK: self._config.infer()}
+
+    def init_trainers(self) -> dict[str, KeypointTrainTask]:
+        return {TASK: KeypointTrainTask(self.training)}
+
+    def init_strategies(self) -> dict[str, FrameStrategy]:
+        cache, turn = self.labels_folder / "cache" / "active_learning", self._config.infer().turns.turn
+        scan = FrameScan(self.conf["index"], self.models, cache, turn=turn)
+        frames = NextFrame(self.conf["labels"], PatientKeys(self.labels_folder), self.models, scan)
+        return {name: FrameStrategy(name, words, frames) for name, words in STRATEGIES.items()}
+
+    def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The next frame to label. MONAI Label's own method knows whole images, and answers with a path."""
+        strategy = self._strategies.get(request.get("strategy"))
+        if strategy is None:
+            raise MONAILabelException(MONAILabelError.INVALID_INPUT, f"no such strategy; there are {list(self._strategies)}")
+        answer: dict[str, Any] = strategy(request, self._datastore)
+        return answer
+
+    def _snapshot(self, trained_on: set[str], validated_on: list[str]) -> Snapshot:
+        """The submitted labels as they are now, for a training."""
+        patients, find = PatientKeys(self.labels_folder), self.conf["index"].find_image
+        return take_snapshot(
+            self.conf["labels"], find=find, patient=patients.key, trained_on=trained_on, validated_on=validated_on
+        )
 
     def infer(self, request: dict[str, Any], datastore: CineFolderDatastore | None = None) -> dict[str, Any]:
         """Predict on a registered image. MONAI Label's own method would take any path that exists on this machine."""
@@ -62,16 +110,17 @@ class TAVRApp(MONAILabelApp):
         if task is None:
             raise MONAILabelException(MONAILabelError.INVALID_INPUT, f"no such model; models are {list(self._infers)}")
         entry = (datastore or self._datastore).entry(str(request.get("image", "")))
-        _, label = task({**request, "image": [str(p) for p in entry.paths]})
+        _, label = task({**request, "image_id": entry.image_id, "image": [str(p) for p in entry.paths]})
         return {"label": None, "tag": None, "file": None, "params": label}
 
     def model(self) -> dict[str, Any]:
         """What the viewer must know: the schema to draw, and the model's identity or what is wrong with it."""
-        task = self._config.infer()
-        if task.predictor is None:
-            return {"problem": task.problem, "schema": TAVR11.to_dict()}
-        identity = {"version": task.predictor.version, "weights_sha256": task.predictor.weights_sha256}
-        return {"schema": task.predictor.schema.to_dict(), "model": identity}
+        active = self.models.active
+        if active is None:
+            return {"problem": self.models.problem, "schema": TAVR11.to_dict()}
+        identity = {"id": active.id, "version": active.version, "weights_sha256": active.weights_sha256}
+        warning = {"warning": self.models.problem} if self.models.problem else {}
+        return {"schema": self.models.predictor().schema.to_dict(), "model": identity | warning}
 
     def on_init_complete(self) -> None:
         """Nothing to do: there are no sessions to tidy up and no scores to update."""

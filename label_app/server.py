@@ -22,16 +22,35 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from label_app.lib.activelearning.routes import next_router
+from label_app.lib.audit import AuditLog
+from label_app.lib.auth.access import Access
+from label_app.lib.auth.authenticator import Authenticator
+from label_app.lib.auth.login import login_router
+from label_app.lib.auth.options import build_access
 from label_app.lib.backend import APP_DIR, Backend
+from label_app.lib.batch_routes import batch_router
+from label_app.lib.datastores.label_store import LabelStore
+from label_app.lib.datastores.pacs_error import PacsError, explain_pacs_error
+from label_app.lib.datastores.patients import PatientKeys
 from label_app.lib.datastores.study_index import StudyIndex
 from label_app.lib.dicomweb.routes import dicomweb_router
-from label_app.lib.guard import Guard, is_loopback
+from label_app.lib.guard import Guard
+from label_app.lib.image_routes import image_router
+from label_app.lib.label_routes import label_router
+from label_app.lib.model_routes import model_router
+from label_app.lib.pacs_store import default_folder, is_pacs_url, open_pacs, pacs_dicomweb
 from label_app.lib.routes import app_router, viewer_router
+from label_app.lib.score_routes import score_router
+from label_app.lib.scoring import Agreement, PredictionKeeper
+from label_app.lib.submissions import Submissions
+from label_app.lib.track_routes import track_router
+from monai_tavr.commands.access_options import add_access_arguments
 
 if TYPE_CHECKING:
     from monai_tavr.predictor import KeypointPredictor
 
-__all__ = ["create_app", "main", "serve"]
+__all__ = ["create_app", "labels_folder", "main", "serve"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,27 +58,65 @@ _GRACE_SECONDS = 3  # for running requests when the server is stopped
 
 
 def create_app(
-    studies: str | Path, *, host: str = "127.0.0.1", load_predictor: Callable[[], KeypointPredictor] | None = None
+    studies: str | Path,
+    *,
+    labels: str | Path | None = None,
+    access: Access | None = None,
+    load_predictor: Callable[[], KeypointPredictor] | None = None,
 ) -> ASGIApp:
     """The whole application behind its guard; MONAI Label begins to load at once.
 
     Args:
-        studies: folder of DICOM files.
-        host: the address it will be served on.
+        studies: folder of DICOM files, or the address of a DICOMweb archive (see :mod:`label_app.lib.pacs_store`).
+        labels: folder of what is made of them: labels, models, cache, audit log; None = see :func:`labels_folder`.
+        access: who may connect; None = this machine only.
         load_predictor: makes the predictor; None for the bundle's own.
 
     Raises:
-        ValueError: ``studies`` is not a folder, or MONAI Label is not installed.
+        ValueError: ``studies`` is not a folder, ``labels`` lies in it, or MONAI Label is not installed.
     """
-    index = StudyIndex(studies)
-    backend = Backend(index, load_predictor)
+    folder = labels_folder(studies, labels)
+    pacs = open_pacs(str(studies), folder) if is_pacs_url(studies) else None
+    index = pacs or StudyIndex(studies)
+    store = LabelStore(folder)
+    audit = AuditLog(store.root / "audit.jsonl")
+    submissions = Submissions(store, audit)
+    backend = Backend(index, submissions, load_predictor)
     app = FastAPI(title="TAVR keypoints", docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(dicomweb_router(index), prefix="/dicomweb")
-    app.include_router(app_router(index, backend))
+    app.add_exception_handler(PacsError, explain_pacs_error)
+    app.include_router(pacs_dicomweb(pacs, submissions) if pacs else dicomweb_router(index), prefix="/dicomweb")
+    app.include_router(app_router(backend))
+    app.include_router(image_router(index, store, PatientKeys(store.root)))
+    app.include_router(label_router(index, submissions, backend))
+    app.include_router(score_router(Agreement(store)))
+    submissions.subscribe(PredictionKeeper(store, backend.predict))
+    app.include_router(model_router(backend))
+    app.include_router(batch_router(backend))
+    app.include_router(next_router(backend))
+    app.include_router(track_router(index, backend))
     app.include_router(viewer_router(_bundled_ohif()))
+    authenticator = Authenticator(access or Access(), audit)
+    app.include_router(login_router(authenticator))
     app.mount("/", backend)
     backend.start()
-    return Guard(app, host=host)
+    return Guard(app, authenticator=authenticator)
+
+
+def labels_folder(studies: str | Path, labels: str | Path | None) -> Path:
+    """The folder of labels: as asked for, or ``<studies>-labels`` beside the studies folder, which is never written to.
+
+    For an archive it is ``~/.local/share/monai-tavr/<host>``.
+
+    Raises:
+        ValueError: it lies in the studies folder.
+    """
+    if is_pacs_url(studies):
+        return Path(labels).resolve() if labels is not None else default_folder(str(studies))
+    root = Path(studies).resolve()
+    folder = Path(labels).resolve() if labels is not None else root.with_name(f"{root.name}-labels")
+    if folder.is_relative_to(root):
+        raise ValueError(f"{folder} lies in the studies folder, which is never written to; choose another with --labels")
+    return folder
 
 
 def _bundled_ohif() -> Path:
@@ -70,7 +127,16 @@ def _bundled_ohif() -> Path:
 
 
 class _Server(uvicorn.Server):
-    """Says where the viewer is once it can be opened."""
+    """Says where the viewer is once it can be opened.
+
+    Args:
+        config: of uvicorn.
+        public_url: where browsers find it, if not at the address it binds to.
+    """
+
+    def __init__(self, config: uvicorn.Config, public_url: str | None) -> None:
+        super().__init__(config)
+        self._public_url = public_url
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -78,14 +144,15 @@ class _Server(uvicorn.Server):
             scheme = "https" if self.config.is_ssl else "http"
             port = self.servers[0].sockets[0].getsockname()[1] if self.servers else self.config.port
             host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
-            print(f"Viewer: {scheme}://{host}:{port}/ohif/", flush=True)
+            print(f"Viewer: {(self._public_url or f'{scheme}://{host}:{port}').rstrip('/')}/ohif/", flush=True)
             print("Press Ctrl-C to stop. The model loads in the background.", flush=True)
 
 
 def serve(
     *,
     studies: str | Path,
-    host: str = "127.0.0.1",
+    labels: str | Path | None = None,
+    access: Access | None = None,
     port: int = 8000,
     load_predictor: Callable[[], KeypointPredictor] | None = None,
     ssl_keyfile: str | None = None,
@@ -98,18 +165,19 @@ def serve(
         ValueError: the studies folder or the address cannot be used; says why.
     """
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if str(studies).startswith(("http://", "https://")):
-        raise ValueError(f"{studies}: a DICOMweb archive cannot be served yet; --studies names a folder of DICOM files")
     warnings.filterwarnings("ignore", module=r"pydicom\.")  # they quote what a damaged header holds, patients' names too
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    _check_port_is_free(host, port)
-    if not is_loopback(host):
-        logger.warning("other machines can reach %s, and nobody is asked who they are: use it on a closed network only", host)
-    application = create_app(studies, host=host, load_predictor=load_predictor)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it writes the addresses that it asks
+    access = access or Access()
+    _check_port_is_free(access.host, port)
+    if not (access.local or access.encrypted):
+        logger.warning("images and logins cross the network unencrypted: anyone on it can read them")
+    application = create_app(studies, labels=labels, access=access, load_predictor=load_predictor)
     config = uvicorn.Config(
         application,
-        host=host,
+        host=access.host,
         port=port,
+        proxy_headers=access.public_url is not None,  # of a proxy on this machine; else anybody could claim an address
         log_config=None,
         access_log=False,  # addresses carry patients' names when somebody searches
         lifespan="off",
@@ -120,7 +188,7 @@ def serve(
     )
     signal.signal(signal.SIGTERM, _stop)
     try:
-        _Server(config).run()
+        _Server(config, access.public_url).run()
     except KeyboardInterrupt:
         logger.info("stopped")
 
@@ -145,12 +213,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     start = commands.add_parser("start_server", help="serve a folder of DICOM studies; options as in `monailabel start_server`")
     start.add_argument("-a", "--app", type=Path, default=APP_DIR, help="this app's folder (default)")
-    start.add_argument("-s", "--studies", required=True, help="folder of DICOM files; it is never written to")
+    start.add_argument("-s", "--studies", required=True, help="folder of DICOM files, never written to; or a DICOMweb address")
+    start.add_argument("-l", "--labels", help="folder for labels, models and the audit log (default: STUDIES-labels)")
     start.add_argument("-i", "--host", default="127.0.0.1")
     start.add_argument("-p", "--port", type=int, default=8000)
     start.add_argument("-v", "--verbose", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
-    start.add_argument("--ssl_keyfile")
-    start.add_argument("--ssl_certfile")
+    add_access_arguments(start)
     return parser
 
 
@@ -162,10 +230,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(f"this module serves its own app, {APP_DIR}; got --app {args.app}")
         serve(
             studies=args.studies,
-            host=args.host,
+            labels=args.labels,
+            access=build_access(args),
             port=args.port,
-            ssl_keyfile=args.ssl_keyfile,
-            ssl_certfile=args.ssl_certfile,
+            ssl_keyfile=args.tls_key,
+            ssl_certfile=args.tls_cert,
             log_level=args.verbose,
         )
     except ValueError as error:

@@ -17,12 +17,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from fastapi import HTTPException
 from pydicom.uid import SegmentationStorage
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from label_app.lib.auth.user import current_user
+from label_app.lib.datastores.pacs_error import PacsError, explain_pacs_error
 from label_app.lib.datastores.study_index import StudyIndex
+from label_app.lib.submissions import Submissions
 
 if TYPE_CHECKING:
     from label_app.main import TAVRApp
@@ -42,11 +46,23 @@ class Backend:
 
     Args:
         index: the studies folder.
+        submissions: the door of the label store.
         load_predictor: makes the predictor; None for the bundle's own.
     """
 
-    def __init__(self, index: StudyIndex, load_predictor: Callable[[], KeypointPredictor] | None = None) -> None:
-        self._conf: dict[str, Any] = {"index": index, "load_predictor": load_predictor}
+    def __init__(
+        self,
+        index: StudyIndex,
+        submissions: Submissions,
+        load_predictor: Callable[[], KeypointPredictor] | None = None,
+    ) -> None:
+        self._conf: dict[str, Any] = {
+            "index": index,
+            "labels": submissions.store,
+            "audit": submissions.audit,
+            "submissions": submissions,
+            "load_predictor": load_predictor,
+        }
         self._loaded: Future[tuple[ASGIApp, TAVRApp]] = Future()
 
     def start(self) -> None:
@@ -71,6 +87,20 @@ class Backend:
         """The app; waits until it is loaded."""
         return self._loaded.result()[1]
 
+    def loaded(self) -> TAVRApp:
+        """The same for handlers of requests: where MONAI Label could not be loaded they answer 503."""
+        try:
+            return self.app()
+        except Exception as error:
+            raise HTTPException(503, "MONAI Label could not be loaded; the server's log says why") from error
+
+    def predict(self, image_id: str, frames: list[int]) -> tuple[dict[str, Any], str | None]:
+        """The active model's label JSON of these frames, and the SHA-256 of its weights. Waits until the app is loaded."""
+        app = self.app()
+        weights = app.model().get("model", {}).get("weights_sha256")
+        request = {"model": "tavr_keypoints", "image": image_id, "frames": frames}
+        return app.infer(request)["params"], weights
+
     def answer(self, call: Callable[[TAVRApp], Any]) -> Response:
         """What the app says, as JSON; its refusals with their status and words. Waits until the app is loaded."""
         try:
@@ -80,9 +110,12 @@ class Backend:
         from monailabel.interfaces.exception import MONAILabelException
 
         try:
-            return JSONResponse(call(app))
+            content = call(app)
+            return content if isinstance(content, Response) else JSONResponse(content)
         except MONAILabelException as error:
             return _explained(error)
+        except PacsError as error:
+            return JSONResponse({"detail": str(error)}, status_code=error.status)
         except Exception:
             logger.exception("a request failed")
             return JSONResponse({"detail": _FAILED}, status_code=500)
@@ -113,12 +146,20 @@ def _monai_label(conf: dict[str, Any]) -> tuple[ASGIApp, TAVRApp]:
 
     from fastapi.middleware.cors import CORSMiddleware
     from monailabel.app import app
+    from monailabel.endpoints.user.auth import User, get_current_user
     from monailabel.interfaces.exception import MONAILabelException
     from monailabel.interfaces.utils.app import app_instance
 
     # it answers every origin, with credentials; no other page has any business here
     app.user_middleware = [m for m in app.user_middleware if m.cls is not CORSMiddleware]
+
+    def stock_user(request: Request) -> User:
+        user = current_user(request)
+        return User(username=user.name, name=user.name, roles=sorted(user.roles))
+
+    app.dependency_overrides[get_current_user] = stock_user  # its own check of tokens fails beside PyJWT 2; the guard has done it
     app.add_exception_handler(MONAILabelException, _explain)
+    app.add_exception_handler(PacsError, explain_pacs_error)
     instance = app_instance()
     instance.server_mode(True)
     instance.on_init_complete()

@@ -6,12 +6,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Form, HTTPException, UploadFile
+from fastapi import APIRouter, Form, HTTPException, Request, UploadFile
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
+from label_app.lib.auth.user import current_user
 from label_app.lib.backend import APP_DIR, Backend
-from label_app.lib.datastores.study_index import StudyIndex
+from label_app.lib.infers.multipart import multipart_answer
 from label_app.lib.infers.request import parse_params
+from monai_tavr.active_learning.strategies import STRATEGIES
+from monai_tavr.keypoints import TAVR11
 
 __all__ = ["app_router", "viewer_router"]
 
@@ -25,7 +28,7 @@ _REMOTE_FONTS = re.compile(
 _STYLES = "app.bundle.css"
 
 
-def app_router(index: StudyIndex, backend: Backend) -> APIRouter:
+def app_router(backend: Backend) -> APIRouter:
     """Inference and the viewer's questions."""
     router = APIRouter()
 
@@ -33,37 +36,38 @@ def app_router(index: StudyIndex, backend: Backend) -> APIRouter:
     def infer(
         model: str,
         image: str = "",
-        output: str = "json",
+        output: str = "all",
         session_id: str = "",
         params: str = Form("{}"),
         file: UploadFile | None = None,
         label: UploadFile | None = None,
     ) -> Response:
-        """Predict on a registered image. MONAI Label's own handler would hold up every other request meanwhile."""
+        """Predict on a registered image. MONAI Label's own handler would hold up every other request meanwhile.
+
+        ``output=json`` gives the label JSON; ``all``, which MONAI Label's clients mean, markups for 3D Slicer beside it.
+        """
         if file is not None or label is not None or session_id:
             raise HTTPException(400, "uploads are not offered: name a registered image, ?image=ID")
         if output not in ("json", "all"):
-            raise HTTPException(400, f"this model answers with JSON: output must be 'json', got {output[:40]!r}")
+            raise HTTPException(400, f"this model answers with JSON: output must be 'json' or 'all', got {output[:40]!r}")
         try:
             request = parse_params(params)
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
-        return backend.answer(lambda app: app.infer({**request, "model": model, "image": image})["params"])
+        asked = {**request, "model": model, "image": image}
+        if output == "json":
+            return backend.answer(lambda app: app.infer(asked)["params"])
+        return backend.answer(lambda app: multipart_answer(app.infer(asked)["params"], app.datastore().entry(image).paths[0]))
 
     @router.get("/tavr/status")
-    def status() -> dict[str, Any]:
-        """Whether predictions can be had, and by which model; the schema says what is drawn."""
-        state = backend.state
-        return {"state": state, "uncertain_below": _UNCERTAIN_BELOW} | (backend.app().model() if state == "ready" else {})
-
-    @router.get("/tavr/images/{name}")
-    def image(name: str) -> dict[str, Any]:
-        """The registered image that an instance belongs to, and which instance and frame (0-based) each of its frames is."""
-        entry = index.find_image(name)
-        if entry is None:
-            raise HTTPException(404, "no such image")
-        counted = [(i.sop_uid, f) for i in entry.instances for f in range(i.number_of_frames)]
-        return {"id": entry.image_id, "frames": [{"sop_instance_uid": sop, "frame": f} for sop, f in counted]}
+    def status(request: Request) -> dict[str, Any]:
+        """Who asks; whether predictions can be had, and by which model; the schema says what is drawn."""
+        state, user = backend.state, current_user(request)
+        who = {"user": {"name": user.name, "roles": sorted(user.roles)}, "auth": request.state.auth}
+        who["strategies"] = list(STRATEGIES)
+        # points can be placed by hand before the model is there
+        model = backend.app().model() if state == "ready" else {"schema": TAVR11.to_dict()}
+        return {"state": state, "uncertain_below": _UNCERTAIN_BELOW, **who, **model}
 
     return router
 
@@ -89,9 +93,18 @@ def viewer_router(ohif: Path) -> APIRouter:
     def app_styles() -> Response:
         return Response(styles, media_type="text/css", headers={"Cache-Control": "no-cache"})
 
-    @router.get("/tavr/viewer/{name}", include_in_schema=False)
+    @router.get("/tavr/viewer/{name:path}", include_in_schema=False)
     def viewer_file(name: str) -> Response:
         return _file(_VIEWER, name)
+
+    @router.get("/tavr/plain/", include_in_schema=False)
+    def plain_page() -> Response:
+        """The page for browsers without WebGL; it names its own files below /tavr/viewer/plain/."""
+        return _file(_VIEWER, "plain/index.html")
+
+    @router.get("/tavr/plain", include_in_schema=False)
+    def plain_page_without_slash() -> Response:
+        return RedirectResponse("/tavr/plain/")
 
     @router.get("/ohif{path:path}", include_in_schema=False)
     def viewer(path: str) -> Response:
@@ -106,8 +119,12 @@ def viewer_router(ohif: Path) -> APIRouter:
 
 def _file(folder: Path, name: str) -> FileResponse:
     """A file inside a folder, never outside."""
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file() or path.suffix in (".py", ".pyc"):
+    try:
+        path = (folder / name).resolve()
+        there = path.is_relative_to(folder.resolve()) and path.is_file() and path.suffix not in (".py", ".pyc")
+    except OSError:  # the name is too long
+        there = False
+    if not there:
         raise HTTPException(404, "no such file")
     caching = "public, max-age=31536000, immutable" if _HASHED.search(path.name) else "no-cache"
     return FileResponse(path, headers={"Cache-Control": caching})

@@ -1,21 +1,25 @@
-"""The studies folder as MONAI Label's datastore: registered images by id, and nothing else.
+"""The studies folder and the labels as MONAI Label's datastore: registered images by id, and their labels by the same id.
 
 MONAI Label's own ``LocalDatastore`` sees one flat folder and writes its index, a lock and label folders into it. Here images
-are found in sub-folders by their UIDs, and the folder stays as it is. An id that is not registered is refused before any path
-is made.
+are found in sub-folders by their UIDs, that folder stays as it is, and labels are versions in the label store. An id that is not
+registered is refused before any path is made.
 """
 
 from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
 
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException, MONAILabelError, MONAILabelException
 
+from label_app.lib.auth.user import local_user
+from label_app.lib.datastores.label_store import FINAL, PREDICTION, LabelConflict, LabelVersion
 from label_app.lib.datastores.study_index import ImageEntry, StudyIndex
+from label_app.lib.submissions import Submissions
 
 __all__ = ["CineFolderDatastore"]
 
@@ -23,10 +27,17 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class CineFolderDatastore(Datastore):
-    """Read-only view of the images in a :class:`StudyIndex`."""
+    """The images of a :class:`StudyIndex`, read-only, and their labels.
 
-    def __init__(self, index: StudyIndex) -> None:
+    Args:
+        index: the images.
+        submissions: the door of the label store.
+    """
+
+    def __init__(self, index: StudyIndex, submissions: Submissions) -> None:
         self.index = index
+        self.submissions = submissions
+        self.labels = submissions.store
 
     def name(self) -> str:
         return "Studies folder"
@@ -75,41 +86,66 @@ class CineFolderDatastore(Datastore):
         self.index.refresh()
 
     def status(self) -> dict[str, Any]:
-        return {"total": len(self.list_images()), "completed": 0, "label_tags": {}, "train": []}
+        tags = Counter(tag for i in self.list_images() for tag in self.get_labels_by_image_id(i))
+        return {
+            "total": len(self.list_images()),
+            "completed": len(self.get_labeled_images()),
+            "label_tags": dict(tags),
+            "train": [],
+        }
 
     def json(self) -> dict[str, Any]:
-        objects = {i: {"image": {"ext": ".dcm", "info": self.get_image_info(i)}, "labels": {}} for i in self.list_images()}
+        objects = {
+            i: {"image": {"ext": ".dcm", "info": self.get_image_info(i)}, "labels": self._labels(i)} for i in self.list_images()
+        }
         return {"name": self.name(), "description": self.description(), "objects": objects}
 
+    def _labels(self, image_id: str) -> dict[str, Any]:
+        return {t: {"ext": ".json", "info": self.get_label_info(image_id, t)} for t in self.get_labels_by_image_id(image_id)}
+
     def datalist(self) -> list[dict[str, Any]]:
-        return []
+        """One item per image with a final label: path(s) of the image and path of the label file."""
+        found = ((self.entry(i), self._version(i, FINAL)) for i in self.get_labeled_images())
+        return [{"id": e.image_id, "image": [str(p) for p in e.paths], "label": str(v.path)} for e, v in found]
 
     def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
-        return []
+        labelled = set(self.labels.images(label_tag or FINAL))
+        return [i for i in self.list_images() if i in labelled]
 
     def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
-        return self.list_images()
+        labelled = set(self.labels.images(label_tag or FINAL))
+        return [i for i in self.list_images() if i not in labelled]
 
     def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
-        self.entry(image_id)
-        return {}
+        entry = self.entry(image_id)
+        tags = [t for t in self.labels.tags(entry.image_id) if t != PREDICTION]
+        current = {t: self.labels.current(entry.image_id, t) for t in tags}
+        return {tag: entry.image_id for tag, version in current.items() if version is not None and version.frames}
 
     def get_label_by_image_id(self, image_id: str, tag: str) -> str:
-        return self._no_label(image_id, tag)
+        return self._version(image_id, tag).image_id
 
-    def get_label(self, label_id: str, label_tag: str, params: dict[str, Any] | None = None) -> Any:
-        return self._no_label(label_id, label_tag)
+    def get_label(self, label_id: str, label_tag: str, params: dict[str, Any] | None = None) -> io.BytesIO:
+        return io.BytesIO(self._version(label_id, label_tag).path.read_bytes())
 
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
-        return self._no_label(label_id, label_tag)
+        """Path of the label file; a version never changes."""
+        return str(self._version(label_id, label_tag).path)
 
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
-        return self._no_label(label_id, label_tag)
+        version = self._version(label_id, label_tag)
+        return {**version.described(), "frames": list(version.frames)}
 
-    def _no_label(self, label_id: str, tag: str) -> NoReturn:
-        _check_name(label_id, "label")
+    def _version(self, label_id: str, tag: str) -> LabelVersion:
+        entry = self.entry(label_id)
         _check_name(tag, "tag")
-        raise LabelNotFoundException("no such label; this store holds images only")
+        try:
+            version = self.labels.current(entry.image_id, tag)
+        except ValueError as error:
+            raise MONAILabelException(MONAILabelError.INVALID_INPUT, str(error)) from error
+        if version is None or not version.frames:
+            raise LabelNotFoundException("no such label")
+        return version
 
     def get_dataset_archive(self, limit_cases: int | None) -> NoReturn:
         _refuse("downloading the whole store")
@@ -120,11 +156,20 @@ class CineFolderDatastore(Datastore):
     def remove_image(self, image_id: str) -> NoReturn:
         _refuse("removing an image")
 
-    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> NoReturn:
-        _refuse("saving a label")
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
+        """Keep a label file as the image's next version; ``label_info`` may name the ``user``."""
+        entry = self.entry(image_id)
+        try:
+            user = local_user(str(label_info.get("user") or "local"))
+            self.submissions.submit(entry, Path(label_filename).read_bytes(), user=user, base=None, tag=label_tag or FINAL)
+        except (ValueError, LabelConflict) as error:
+            raise MONAILabelException(MONAILabelError.INVALID_INPUT, str(error)) from error
+        return entry.image_id
 
-    def remove_label(self, label_id: str, label_tag: str) -> NoReturn:
-        _refuse("removing a label")
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        """The image counts as unlabelled; the versions stay."""
+        version = self._version(label_id, label_tag)
+        self.submissions.remove(self.entry(version.image_id), user=local_user(), tag=label_tag)
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """Nothing is kept: MONAI Label notes here when an image was proposed to an annotator."""

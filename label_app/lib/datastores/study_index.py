@@ -24,12 +24,12 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
-__all__ = ["ImageEntry", "Instance", "StudyIndex"]
+__all__ = ["ImageEntry", "Instance", "StudyIndex", "is_uid", "whole"]
 
 logger = logging.getLogger(__name__)
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-_UID_LENGTH = 64  # PS3.5 9.1
+_UID_LENGTH = 64
 _KEYPOINT_MODALITIES = ("XA", "RF")
 # what QIDO-RS may match or return (PS3.18 10.6), beside what tells cines from other objects
 _HEADER_TAGS = [
@@ -89,7 +89,7 @@ class Instance:
     def from_file(cls, path: Path) -> Instance:
         """Read a file's header. Raises whatever pydicom raises for a file that is damaged or not DICOM."""
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
-        is_image = _whole(header, "Rows") > 0 and _whole(header, "Columns") > 0
+        is_image = whole(header, "Rows") > 0 and whole(header, "Columns") > 0
         return cls(
             path=path,
             header=header,
@@ -98,8 +98,8 @@ class Instance:
             sop_uid=str(header.SOPInstanceUID),
             transfer_syntax_uid=str(header.file_meta.TransferSyntaxUID),
             modality=str(header.get("Modality") or ""),
-            number_of_frames=max(_whole(header, "NumberOfFrames"), 1) if is_image else 0,
-            order=(_whole(header, "SeriesNumber"), _whole(header, "InstanceNumber")),
+            number_of_frames=max(whole(header, "NumberOfFrames"), 1) if is_image else 0,
+            order=(whole(header, "SeriesNumber"), whole(header, "InstanceNumber")),
         )
 
     @property
@@ -107,8 +107,19 @@ class Instance:
         """Study, series and SOP instance UID."""
         return self.study_uid, self.series_uid, self.sop_uid
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the instance's image may be called by, beside its id."""
+        return self.series_uid, self.sop_uid, self.path.stem
 
-def _whole(header: Dataset, keyword: str) -> int:
+
+def is_uid(text: str) -> bool:
+    """Whether a text is a UID (PS3.5 9.1)."""
+    return len(text) <= _UID_LENGTH and _UID.fullmatch(text) is not None
+
+
+def whole(header: Dataset, keyword: str) -> int:
+    """A whole number of a header; 0 where it is missing or damaged."""
     try:
         return int(header.get(keyword) or 0)
     except (TypeError, ValueError, OverflowError):
@@ -154,6 +165,9 @@ class StudyIndex:
         self._instances: dict[tuple[str, str, str], Instance] = {}
         self._images: dict[str, ImageEntry] = {}
         self._names: dict[str, ImageEntry] = {}
+        self._begin()
+
+    def _begin(self) -> None:
         self.refresh()
 
     def refresh(self) -> None:
@@ -173,15 +187,16 @@ class StudyIndex:
             changed = known.keys() != self._known.keys() or any(known[p] is not self._known[p] for p in known)
             self._known = known
             if changed:
-                self._arrange(i for _, i in known.values() if i is not None)
+                self.arrange(i for _, i in known.values() if i is not None)
 
-    def _arrange(self, instances: Iterable[Instance]) -> None:
+    def arrange(self, instances: Iterable[Instance]) -> None:
+        """Make these the instances of the index."""
         by_uids: dict[tuple[str, str, str], Instance] = {}
         for instance in instances:
             by_uids.setdefault(instance.uids, instance)  # a copy of a file is the same instance
         images = _images(by_uids.values())
         self._instances, self._images, self._names = by_uids, images, _other_names(images)
-        logger.info("studies folder: %d instance(s), %d image(s) for keypoints", len(by_uids), len(images))
+        logger.info("studies: %d instance(s), %d image(s) for keypoints", len(by_uids), len(images))
 
     @property
     def images(self) -> dict[str, ImageEntry]:
@@ -226,7 +241,7 @@ def _read_header(path: Path, skipped: Counter[str]) -> Instance | None:
     except Exception as error:  # a damaged header may raise almost anything from deep inside
         skipped[f"damaged header ({type(error).__name__})"] += 1
         return None
-    if not all(_UID.fullmatch(uid) and len(uid) <= _UID_LENGTH for uid in instance.uids):
+    if not all(is_uid(uid) for uid in instance.uids):
         skipped["no valid UIDs"] += 1
         return None
     return instance
@@ -252,6 +267,6 @@ def _other_names(images: dict[str, ImageEntry]) -> dict[str, ImageEntry]:
     named: dict[str, set[str]] = {}
     for image in images.values():
         for instance in image.instances:
-            for name in (instance.series_uid, instance.sop_uid, instance.path.stem):
+            for name in instance.names:
                 named.setdefault(name, set()).add(image.image_id)
     return {name: images[next(iter(ids))] for name, ids in named.items() if len(ids) == 1}

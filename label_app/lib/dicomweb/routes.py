@@ -22,10 +22,10 @@ from label_app.lib.datastores.study_index import Instance, StudyIndex
 from label_app.lib.dicomweb.frames import decoded_frame, media_type, rendered_frame, stored_frame
 from label_app.lib.dicomweb.query import instance_result, matches, page, series_result, study_result
 
-__all__ = ["dicomweb_router"]
+__all__ = ["Uid", "add_study_search", "dicom_json", "dicomweb_router"]
 
 _UID_PATTERN = r"^[0-9]+(\.[0-9]+)*$"
-_Uid = Annotated[str, PathParameter(pattern=_UID_PATTERN, max_length=64)]
+Uid = Annotated[str, PathParameter(pattern=_UID_PATTERN, max_length=64)]
 _LARGE_ELEMENT = 1 << 20  # bytes; lookup tables are smaller, and a viewer needs nothing bigger
 _THUMBNAIL_SIZE = 128
 _CHUNK = 1 << 20
@@ -37,25 +37,30 @@ _CACHE = {"Cache-Control": "private, max-age=3600"}
 def dicomweb_router(index: StudyIndex) -> APIRouter:
     """The routes over an index, to be included under any prefix."""
     router = APIRouter()
+    add_study_search(router, index)
     _add_search(router, index)
     _add_retrieve(router, index)
     _add_rendered(router, index)
     return router
 
 
-def _add_search(router: APIRouter, index: StudyIndex) -> None:
+def add_study_search(router: APIRouter, index: StudyIndex) -> None:
+    """The study list, from the index."""
+
     @router.get("/studies")
     def search_studies(request: Request) -> Response:
         index.refresh()  # the study list shows what has arrived since
         found = [study_result(m) for m in _grouped(index.instances(), "study_uid")]
         return _search(request, sorted(found, key=_newest_first))
 
+
+def _add_search(router: APIRouter, index: StudyIndex) -> None:
     @router.get("/series")
     def search_all_series(request: Request) -> Response:
         return _search(request, [series_result(m) for m in _grouped(index.instances(), "series_uid")])
 
     @router.get("/studies/{study}/series")
-    def search_series(request: Request, study: _Uid) -> Response:
+    def search_series(request: Request, study: Uid) -> Response:
         return _search(request, [series_result(m) for m in _grouped(_members(index, study), "series_uid")])
 
     @router.get("/instances")
@@ -63,37 +68,37 @@ def _add_search(router: APIRouter, index: StudyIndex) -> None:
         return _search(request, [instance_result(i) for i in index.instances()])
 
     @router.get("/studies/{study}/instances")
-    def search_instances_of_study(request: Request, study: _Uid) -> Response:
+    def search_instances_of_study(request: Request, study: Uid) -> Response:
         return _search(request, [instance_result(i) for i in _members(index, study)])
 
     @router.get("/studies/{study}/series/{series}/instances")
-    def search_instances(request: Request, study: _Uid, series: _Uid) -> Response:
+    def search_instances(request: Request, study: Uid, series: Uid) -> Response:
         return _search(request, [instance_result(i) for i in _members(index, study, series)])
 
 
 def _add_retrieve(router: APIRouter, index: StudyIndex) -> None:
     @router.get("/studies/{study}/metadata")
-    def study_metadata(study: _Uid) -> Response:
-        return _dicom_json([_metadata(i) for i in _members(index, study)])
+    def study_metadata(study: Uid) -> Response:
+        return dicom_json([_metadata(i) for i in _members(index, study)])
 
     @router.get("/studies/{study}/series/{series}/metadata")
-    def series_metadata(study: _Uid, series: _Uid) -> Response:
-        return _dicom_json([_metadata(i) for i in _members(index, study, series)])
+    def series_metadata(study: Uid, series: Uid) -> Response:
+        return dicom_json([_metadata(i) for i in _members(index, study, series)])
 
     @router.get("/studies/{study}/series/{series}/instances/{sop}/metadata")
-    def instance_metadata(study: _Uid, series: _Uid, sop: _Uid) -> Response:
-        return _dicom_json([_metadata(_one(index, study, series, sop))])
+    def instance_metadata(study: Uid, series: Uid, sop: Uid) -> Response:
+        return dicom_json([_metadata(_one(index, study, series, sop))])
 
     @router.get("/studies/{study}/series/{series}/instances/{sop}")
-    def retrieve_instance(study: _Uid, series: _Uid, sop: _Uid) -> Response:
+    def retrieve_instance(study: Uid, series: Uid, sop: Uid) -> Response:
         return _files_response([_one(index, study, series, sop)])
 
     @router.get("/studies/{study}/series/{series}")
-    def retrieve_series(study: _Uid, series: _Uid) -> Response:
+    def retrieve_series(study: Uid, series: Uid) -> Response:
         return _files_response(_members(index, study, series))
 
     @router.get("/studies/{study}/series/{series}/instances/{sop}/frames/{frames}")
-    def retrieve_frames(request: Request, study: _Uid, series: _Uid, sop: _Uid, frames: str) -> Response:
+    def retrieve_frames(request: Request, study: Uid, series: Uid, sop: Uid, frames: str) -> Response:
         instance = _one(index, study, series, sop)
         decoded = _wants_uncompressed(request.headers.get("accept", "*/*"))
         parts = [_frame_part(instance, i, decoded) for i in _frame_indices(instance, frames)]
@@ -102,24 +107,24 @@ def _add_retrieve(router: APIRouter, index: StudyIndex) -> None:
 
 def _add_rendered(router: APIRouter, index: StudyIndex) -> None:
     @router.get("/studies/{study}/series/{series}/instances/{sop}/frames/{frame}/rendered")
-    def rendered_single(request: Request, study: _Uid, series: _Uid, sop: _Uid, frame: str) -> Response:
+    def rendered_single(request: Request, study: Uid, series: Uid, sop: Uid, frame: str) -> Response:
         instance = _one(index, study, series, sop)
         return _picture(request, instance, _frame_indices(instance, frame)[0])
 
     @router.get("/studies/{study}/series/{series}/instances/{sop}/rendered")
-    def rendered_instance(request: Request, study: _Uid, series: _Uid, sop: _Uid) -> Response:
+    def rendered_instance(request: Request, study: Uid, series: Uid, sop: Uid) -> Response:
         return _picture(request, _one(index, study, series, sop), 0)
 
     @router.get("/studies/{study}/series/{series}/instances/{sop}/thumbnail")
-    def instance_thumbnail(request: Request, study: _Uid, series: _Uid, sop: _Uid) -> Response:
+    def instance_thumbnail(request: Request, study: Uid, series: Uid, sop: Uid) -> Response:
         return _thumbnail(request, _one(index, study, series, sop))
 
     @router.get("/studies/{study}/series/{series}/thumbnail")
-    def series_thumbnail(request: Request, study: _Uid, series: _Uid) -> Response:
+    def series_thumbnail(request: Request, study: Uid, series: Uid) -> Response:
         return _thumbnail(request, _members(index, study, series)[0])
 
     @router.get("/studies/{study}/thumbnail")
-    def study_thumbnail(request: Request, study: _Uid) -> Response:
+    def study_thumbnail(request: Request, study: Uid) -> Response:
         return _thumbnail(request, _members(index, study)[0])
 
 
@@ -156,10 +161,11 @@ def _search(request: Request, results: list[Dataset]) -> Response:
         found = page([r for r in results if matches(r, parameters)], parameters)
     except ValueError as error:
         raise HTTPException(400, str(error)) from error
-    return _dicom_json([r.to_json_dict(suppress_invalid_tags=True) for r in found])
+    return dicom_json([r.to_json_dict(suppress_invalid_tags=True) for r in found])
 
 
-def _dicom_json(content: list[dict[str, Any]]) -> Response:
+def dicom_json(content: list[dict[str, Any]]) -> Response:
+    """Results and metadata as DICOM JSON (PS3.18 F)."""
     return JSONResponse(content, media_type="application/dicom+json", headers={"Cache-Control": "no-cache"})
 
 

@@ -10,6 +10,7 @@ from typing import Any
 __all__ = ["parse_frames", "parse_groups", "parse_params"]
 
 _RANGE = re.compile(r"\s*([0-9]{1,6})(?:\s*-\s*([0-9]{1,6}))?\s*")
+_LONGEST = 10_000  # characters of frames; thousands of overlapping ranges would take gigabytes
 _KNOWN = ("frames", "allowed_groups")
 # what MONAI Label's own clients add to every request; none of it concerns keypoints
 _IGNORED = ("device", "result_extension", "result_dtype", "result_compress", "label_info", "client_id", "restore_label_idx")
@@ -44,7 +45,7 @@ def parse_frames(value: Any, number_of_frames: int) -> list[int] | None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | Sequence):
         raise ValueError(f"frames must be a list of whole numbers or text such as '0-9', got {value!r}")
-    frames = _from_text(value) if isinstance(value, str) else [value] if isinstance(value, int) else list(value)
+    frames = _from_text(value, number_of_frames) if isinstance(value, str) else [value] if isinstance(value, int) else list(value)
     for frame in frames:
         if isinstance(frame, bool) or not isinstance(frame, int):
             raise ValueError(f"frames must be whole numbers counted from 0, got {frame!r}")
@@ -55,7 +56,9 @@ def parse_frames(value: Any, number_of_frames: int) -> list[int] | None:
     return sorted(set(frames))
 
 
-def _from_text(text: str) -> list[int]:
+def _from_text(text: str, number_of_frames: int) -> list[int]:
+    if len(text) > _LONGEST:
+        raise ValueError(f"frames has {len(text)} characters; at most {_LONGEST} are read")
     frames: list[int] = []
     for part in text.split(","):
         match = _RANGE.fullmatch(part)
@@ -64,7 +67,7 @@ def _from_text(text: str) -> list[int]:
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise ValueError(f"frames {part.strip()!r} runs backwards; give the smaller number first")
-        frames.extend((first, last) if last - first > 99_999 else range(first, last + 1))
+        frames.extend((first, last) if last >= number_of_frames else range(first, last + 1))  # what is outside is not counted out
     return frames
 
 

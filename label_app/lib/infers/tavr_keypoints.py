@@ -1,46 +1,52 @@
 """Keypoints of a cine as a MONAI Label inference task: the project's predictor, asked through MONAI Label's request.
 
 The answer is the label JSON (``monai_tavr.formats.label_json``), not a mask, so the task is a plain ``InferTask`` and not one of
-MONAI Label's transform chains: the predictor has its own.
+MONAI Label's transform chains: the predictor has its own. What was predicted before is not predicted again, and requests for the
+same frames at the same time share the work.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from label_app.lib.datastores.cine_files import open_files, reason_of
+from label_app.lib.infers.cache import CachedCine, PredictionCache, prediction_key
 from label_app.lib.infers.request import parse_frames, parse_groups
-from monai_tavr.formats.label_json import CineLabel, label_to_dict
+from label_app.lib.infers.turns import Turns
+from label_app.lib.models import ModelRegistry
+from monai_tavr.formats.label_json import label_to_dict
 
 if TYPE_CHECKING:
-    from monai_tavr.predictor import KeypointPredictor
+    from monai_tavr.predictor import FramePrediction, KeypointPredictor
 
 __all__ = ["KeypointInferTask"]
 
 
 class KeypointInferTask(InferTask):
-    """Predicts keypoints on the frames of one image.
+    """Predicts keypoints on the frames of one image with the active model.
 
     Args:
-        predictor: the loaded model, or None when it could not be loaded.
-        problem: why there is no predictor, in words for people.
+        models: which model that is.
+        cache: what was predicted before.
     """
 
-    def __init__(self, predictor: KeypointPredictor | None, problem: str | None = None) -> None:
+    def __init__(self, models: ModelRegistry, cache: PredictionCache) -> None:
+        active = models.active
         super().__init__(
-            type=InferType.OTHERS,
-            labels=list(predictor.schema.names) if predictor else [],
+            type=InferType.DETECTION,  # of all types the only one of which 3D Slicer expects a file of markups
+            labels=list(models.predictor().schema.names) if active else [],
             dimension=2,
             description="Grouped keypoints of TAVR angiography, per frame, as label JSON",
         )
-        self.predictor = predictor
-        self.problem = problem
-        self._one_at_a_time = threading.Lock()  # two cines at once would only slow each other down
+        self.models = models
+        self.cache = cache
+        self.turns = Turns()  # two cines at once would only slow each other down
 
     def is_valid(self) -> bool:
         return True  # listed without weights too, so that a client is told what is missing
@@ -49,22 +55,83 @@ class KeypointInferTask(InferTask):
         """Predict.
 
         Args:
-            request: ``image`` holds the paths of a registered image; ``frames`` and ``allowed_groups`` narrow the question
-                (see :mod:`label_app.lib.infers.request`).
+            request: ``image_id`` is a registered image and ``image`` holds its paths; ``frames`` and ``allowed_groups`` narrow
+                the question (see :mod:`label_app.lib.infers.request`).
 
         Raises:
             MONAILabelException: the request does not fit the image, the image cannot be read, or there is no model.
         """
-        if self.predictor is None:
-            raise MONAILabelException(MONAILabelError.APP_INIT_ERROR, self.problem or "the model is not loaded")
         try:
-            return None, label_to_dict(self._label(self.predictor, request))
+            predictor = self.models.predictor()
+        except ValueError as error:
+            raise MONAILabelException(MONAILabelError.APP_INIT_ERROR, str(error)) from error
+        try:
+            return None, self._label(predictor, request)
         except (ValueError, OSError) as error:
             raise MONAILabelException(MONAILabelError.INVALID_INPUT, reason_of(error)) from error
 
-    def _label(self, predictor: KeypointPredictor, request: Mapping[str, Any]) -> CineLabel:
-        cine = open_files(request["image"])
-        frames = parse_frames(request.get("frames"), len(cine))
+    def _label(self, predictor: KeypointPredictor, request: Mapping[str, Any]) -> dict[str, Any]:
+        paths = request["image"]
         groups = parse_groups(request.get("allowed_groups"), predictor.schema.group_names)
-        with self._one_at_a_time:
-            return predictor.label(cine, predictor.predict(cine, frames=frames, allowed_groups=groups))
+        key = prediction_key(str(request.get("image_id", "")), paths, predictor, groups)
+        entry = self.cache.entry(key)
+        if entry.head is None:
+            label = label_to_dict(predictor.label(open_files(paths), []))
+            entry.head = {k: v for k, v in label.items() if k != "frames"} | {"keypoints": predictor.schema.name}
+        number = entry.head["image"].get("number_of_frames", 1)
+        frames = parse_frames(request.get("frames"), number) or list(range(number))
+        mine, others = _claim(entry, frames)
+        if mine:
+            try:
+                self._predict(predictor, paths, groups, entry, mine)
+            finally:
+                self.cache.keep(key)
+        for running in others:
+            running.result()
+        return entry.label(frames)
+
+    def _predict(
+        self,
+        predictor: KeypointPredictor,
+        paths: Sequence[str],
+        groups: Sequence[str] | None,
+        entry: CachedCine,
+        mine: dict[int, Future[None]],
+    ) -> None:
+        """Predict the frames claimed, and hand them to whoever waits as they come."""
+        try:
+            cine = open_files(paths)
+            stream = predictor.stream(cine, frames=sorted(mine), allowed_groups=groups)
+            for predictions in self._batches(stream, predictor.batch_size):
+                label = label_to_dict(predictor.label(cine, predictions))
+                for content in label["frames"]:
+                    with entry.lock:
+                        entry.frames[content["frame"]] = content["points"]
+                        done = entry.running.pop(content["frame"])
+                    done.set_result(None)
+        except BaseException as error:
+            for frame, running in mine.items():
+                if not running.done():
+                    with entry.lock:
+                        entry.running.pop(frame, None)
+                    running.set_exception(error)
+            raise
+
+    def _batches(self, stream: Iterator[FramePrediction], size: int) -> Iterator[list[FramePrediction]]:
+        """The stream in lists of one pass of the network each; between two of them other requests have their turn."""
+        while True:
+            with self.turns.turn():
+                batch = list(islice(stream, size))
+            if not batch:
+                return
+            yield batch
+
+
+def _claim(entry: CachedCine, frames: Sequence[int]) -> tuple[dict[int, Future[None]], list[Future[None]]]:
+    """Of the frames that are not there yet: those to predict now, and those that somebody else is predicting."""
+    with entry.lock:
+        missing = [f for f in frames if f not in entry.frames]
+        others = [entry.running[f] for f in missing if f in entry.running]
+        mine: dict[int, Future[None]] = {f: Future() for f in missing if f not in entry.running}
+        entry.running.update(mine)
+    return mine, others

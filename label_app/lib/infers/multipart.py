@@ -1,0 +1,33 @@
+"""The answer of an inference as MONAI Label's clients expect it: the label JSON, and a file that 3D Slicer loads as markups."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fastapi.responses import Response
+from requests_toolbelt import MultipartEncoder  # type: ignore[import-untyped]
+
+from monai_tavr.formats.label_json import label_from_dict
+from monai_tavr.formats.slicer_markups import VolumeGrid, markups_from_label
+
+__all__ = ["multipart_answer"]
+
+_FILE = "tavr_keypoints.mrk.json"  # Slicer's module loads what ends in .json as markups
+
+
+def multipart_answer(label: dict[str, Any], path: Path) -> Response:
+    """``multipart/form-data`` with the parts ``params`` (label JSON) and ``file`` (markups).
+
+    Args:
+        label: JSON of the label.
+        path: the image's first file, which says where Slicer puts the points.
+    """
+    markups = markups_from_label(label_from_dict(label), grid=VolumeGrid.of_file(path))
+    fields = {
+        "params": (None, json.dumps(label), "application/json"),
+        "file": (_FILE, json.dumps(markups), "application/json"),
+    }
+    body = MultipartEncoder(fields=fields)
+    return Response(body.to_string(), media_type=body.content_type)
