@@ -1,13 +1,21 @@
-// The OHIF extension: the panel and the tool. OHIF imports this file as it is; there is no bundler and no React to import.
+// The OHIF extension: the panel, the tool and the session of a visit. OHIF imports this file as it is; there is no bundler and no
+// React to import.
 
+import { bindKeys } from './keys.js';
 import { mountPanel } from './panel.js';
+import { bindPictureKeys } from './picture-keys.js';
 import { Session } from './session.js';
-import { registerTool } from './tool.js';
-import { activeViewport, connect, showIndex } from './viewport.js';
+import { drawNow, drawSession, registerTool } from './tool.js';
+import { OhifView, activeViewport, connect, ohifPicture, showIndex } from './viewport.js';
 
 export const EXTENSION_ID = 'tavr-keypoints';
-let session = null;
+const STYLES = ['panel.css', 'picture.css'];
+const ADDRESS_MS = 300; // browsers limit how often the address may change
+
 let services = null;
+const view = new OhifView(drawNow);
+let session = null;
+let ends = [];
 
 // a React 18 element made by hand: a panel only has to give its node away
 function hostElement(ref) {
@@ -28,13 +36,12 @@ function mount() {
 }
 
 function addStyles() {
-  if (document.getElementById('tavr-styles')) return;
-  const link = Object.assign(document.createElement('link'), {
-    id: 'tavr-styles',
-    rel: 'stylesheet',
-    href: new URL('panel.css', import.meta.url).href,
-  });
-  document.head.append(link);
+  for (const name of STYLES) {
+    const id = `tavr-${name}`;
+    if (document.getElementById(id)) continue;
+    const href = new URL(name, import.meta.url).href;
+    document.head.append(Object.assign(document.createElement('link'), { id, rel: 'stylesheet', href }));
+  }
 }
 
 // OHIF's own player asks stack viewports for volumes and fails; this one steps through the stack
@@ -64,37 +71,53 @@ function playStacks(cineService) {
   cineService.setServiceImplementation({ playClip, stopClip, getSyncedViewports: () => [] });
 }
 
+// a reload comes back to the image and frame on screen
+function followAddress() {
+  let later = null;
+  return view.onView(() => {
+    clearTimeout(later);
+    later = setTimeout(() => {
+      const shown = view.shown();
+      const study = view.study();
+      if (!shown || !study || view.travelling || !session) return;
+      const query = new URLSearchParams({ StudyInstanceUIDs: study, initialSOPInstanceUID: shown.sop });
+      history.replaceState(history.state, '', `${location.pathname}?${query}#frame=${shown.frame}`);
+    }, ADDRESS_MS);
+  });
+}
+
 export default {
   id: EXTENSION_ID,
 
-  preRegistration({ servicesManager }) {
-    services = servicesManager.services;
-    connect(servicesManager);
+  preRegistration(managers) {
+    services = managers.servicesManager.services;
+    connect(managers);
   },
 
   onModeEnter() {
     addStyles();
     registerTool();
     playStacks(services.cineService);
-    session = new Session();
-    session.start();
+    const fresh = !session; // on the way to another study it stays
+    session ??= new Session(view);
+    if (fresh) session.start();
+    ends = [drawSession(session), bindKeys(window, session), bindPictureKeys(window, ohifPicture), followAddress()];
     mount();
+    view.begin();
     // for tests and for the browser's console
-    window.tavr = { session, activeViewport };
+    window.tavr = { session, view, activeViewport };
   },
 
   onModeExit() {
-    session?.stop();
-    session = null;
+    for (const end of ends.splice(0)) end();
+    if (!view.travelling) {
+      session?.stop();
+      session = null;
+    }
     mount();
   },
 
   getPanelModule: () => [
     { name: 'keypoints', iconName: 'tab-linear', iconLabel: 'Keypoints', label: 'Keypoints', component: () => hostElement(hostPanel) },
   ],
-
-  getCommandsModule: () => ({
-    definitions: { predictKeypoints: { commandFn: () => session?.predictSeries() } },
-    defaultContext: 'DEFAULT',
-  }),
 };

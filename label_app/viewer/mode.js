@@ -34,25 +34,21 @@ const BUTTONS = [
   action('Reset', 'tool-reset', 'Reset view', 'resetViewport'),
 ];
 
-const hotkey = (commandName, label, ...keys) => ({ commandName, label, keys, isEditable: true });
-const HOTKEYS = [
-  hotkey('nextImage', 'Next frame', 'right'),
-  hotkey('previousImage', 'Previous frame', 'left'),
-  hotkey('firstImage', 'First frame', 'home'),
-  hotkey('lastImage', 'Last frame', 'end'),
-  hotkey('toggleCine', 'Cine', 'c'),
-  hotkey('invertViewport', 'Invert grey levels', 'i'),
-  hotkey('resetViewport', 'Reset view', 'space'),
-  hotkey('predictKeypoints', 'Predict series', 'p'),
-];
+const PANELS = {
+  left: [`${DEFAULT}.panelModule.seriesList`],
+  right: [`${EXTENSION_ID}.panelModule.keypoints`],
+};
 
 function onModeEnter({ servicesManager, extensionManager }) {
-  const { toolbarService, toolGroupService } = servicesManager.services;
+  const { toolbarService, toolGroupService, panelService } = servicesManager.services;
+  // from one study to another OHIF adds the panels before it leaves the mode, which takes them away
+  if (!panelService.getPanels('right').length) panelService.setPanels(PANELS);
   registerTool();
   const { toolNames, Enums } = extensionManager.getModuleEntry(`${CORNERSTONE}.utilityModule.tools`).exports;
   const button = Enums.MouseBindings;
   toolGroupService.createToolGroupAndAddTools(TOOL_GROUP, {
     active: [
+      // a press on a point never reaches these: pointer.js keeps it
       { toolName: toolNames.WindowLevel, bindings: [{ mouseButton: button.Primary }] },
       { toolName: toolNames.Pan, bindings: [{ mouseButton: button.Auxiliary }] },
       { toolName: toolNames.Zoom, bindings: [{ mouseButton: button.Secondary }] },
@@ -77,8 +73,8 @@ function onModeExit({ servicesManager }) {
 const layout = {
   id: `${DEFAULT}.layoutTemplateModule.viewerLayout`,
   props: {
-    leftPanels: [`${DEFAULT}.panelModule.seriesList`],
-    rightPanels: [`${EXTENSION_ID}.panelModule.keypoints`],
+    leftPanels: PANELS.left,
+    rightPanels: PANELS.right,
     viewports: [
       {
         namespace: `${CORNERSTONE}.viewportModule.cornerstone`,
@@ -103,7 +99,7 @@ const mode = {
   extensions: { [DEFAULT]: '^3.0.0', [CORNERSTONE]: '^3.0.0' },
   hangingProtocol: 'default',
   sopClassHandlers: [`${DEFAULT}.sopClassHandlerModule.stack`],
-  hotkeys: HOTKEYS,
+  hotkeys: { name: 'tavr-hotkeys', hotkeys: [] }, // all keys are those of keys.js and picture-keys.js
 };
 
 export default { id: mode.id, modeFactory: () => mode, extensionDependencies: mode.extensions };

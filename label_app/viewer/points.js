@@ -1,13 +1,17 @@
-// The points of the images, per frame, and what is drawn by the schema. Nothing here knows OHIF or the server.
+// The schema as the server sends it, what counts as uncertain, and the order in which frames are predicted.
+
+// a group is known by its shape as well as by its colour: red and green look alike to one man in twelve
+const SHAPES = ['circle', 'square', 'diamond', 'triangle'];
 
 /** A schema as the server sends it, with what the viewer looks up in it. */
 export class Schema {
   constructor(content) {
     this.name = content.name;
-    this.groups = Object.entries(content.groups).map(([id, group]) => ({
+    this.groups = Object.entries(content.groups).map(([id, group], index) => ({
       id,
       title: group.title ?? id,
       color: group.color ?? '#ffd54f',
+      shape: SHAPES[index % SHAPES.length],
       points: group.points,
     }));
     this.skeleton = content.skeleton ?? [];
@@ -19,45 +23,15 @@ export class Schema {
   colorOf(name) {
     return this.groupOf.get(name)?.color ?? '#ffd54f';
   }
-}
 
-/** Points by image and frame. A point is as in the label JSON; a missing name is unlabelled, a missing frame not predicted. */
-export class PointStore {
-  #images = new Map();
-  #listeners = new Set();
-
-  /** Take over the frames of a label JSON. */
-  add(imageId, label) {
-    if (!this.#images.has(imageId)) this.#images.set(imageId, new Map());
-    const frames = this.#images.get(imageId);
-    for (const { frame, points } of label.frames) frames.set(frame, points);
-    this.#changed(imageId, label.frames.map(({ frame }) => frame));
+  shapeOf(name) {
+    return this.groupOf.get(name)?.shape ?? SHAPES[0];
   }
 
-  /** Points of a frame by name, or null where nobody has looked. */
-  frame(imageId, frame) {
-    return this.#images.get(imageId)?.get(frame) ?? null;
-  }
-
-  /** Number of frames that have points. */
-  count(imageId) {
-    return this.#images.get(imageId)?.size ?? 0;
-  }
-
-  clear(imageId) {
-    const frames = [...(this.#images.get(imageId)?.keys() ?? [])];
-    this.#images.delete(imageId);
-    this.#changed(imageId, frames);
-  }
-
-  /** Call back with (imageId, frames) after every change; returns the function that ends it. */
-  onChange(listener) {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
-  #changed(imageId, frames) {
-    for (const listener of this.#listeners) listener(imageId, frames);
+  /** The names in order, beginning behind one of them and ending with it. */
+  namesAfter(name) {
+    const start = this.names.indexOf(name) + 1;
+    return [...this.names.slice(start), ...this.names.slice(0, start)];
   }
 }
 

@@ -1,18 +1,16 @@
-// The cornerstone tool that draws the points. One annotation per point and frame, so that a later tool can move them.
+// The cornerstone tool that draws the points, and the pointer on them. The points live in the session's document and nowhere else:
+// cornerstone asks for a drawing when camera or image have changed, and gets that of the frame which is then on the screen.
 
-import { isUncertain } from './points.js';
-import { parseImageId, toWorld } from './viewport.js';
+import { drawMarks } from './drawing.js';
+import { bindPointer } from './pointer.js';
+import { activeViewport, mapping, parseImageId } from './viewport.js';
 
 export const TOOL_NAME = 'TavrKeypoints';
-const RADIUS = 6;
-const DIMMED = 0.45;
+const LAYER = 'tavr-keypoints';
 
-let style = { schema: null, uncertainBelow: 0 };
-
-/** Colours and threshold that the tool draws by. */
-export function setStyle(schema, uncertainBelow) {
-  style = { schema, uncertainBelow };
-}
+let session = null;
+let hovered = null;
+const layers = new WeakMap(); // viewport -> the SVG group of its points
 
 /** Make the tool known to cornerstone, once. */
 export function registerTool() {
@@ -20,108 +18,76 @@ export function registerTool() {
   if (!tools.__tavrKeypoints) {
     tools.__tavrKeypoints = defineTool(tools);
     tools.addTool(tools.__tavrKeypoints);
+    // cornerstone asks for a drawing one frame of the screen after the picture: too late for points that stick to it
+    document.addEventListener(window.cornerstone.Enums.Events.IMAGE_RENDERED, drawWithPicture, true);
   }
 }
 
+function drawWithPicture(event) {
+  const viewport = window.cornerstone.getEnabledElement(event.detail.element)?.viewport;
+  const layer = viewport && layers.get(viewport);
+  if (layer?.isConnected) draw(viewport, layer);
+}
+
+/** Draw the points of a session and let the pointer work on them; returns the function that ends it. */
+export function drawSession(drawn) {
+  session = drawn;
+  const unbind = bindPointer(drawn, {
+    element: () => activeViewport()?.element ?? null,
+    toImage: (left, top) => mapping(activeViewport()).toImage(left, top),
+    scale: () => mapping(activeViewport()).scale,
+    onHover: name => {
+      hovered = name;
+      drawNow();
+    },
+  });
+  return () => {
+    unbind();
+    session = null;
+    drawNow();
+  };
+}
+
+/** Draw the points of the active viewport anew. */
+export function drawNow() {
+  const viewport = activeViewport();
+  const layer = viewport && layers.get(viewport);
+  if (layer?.isConnected) draw(viewport, layer);
+  else if (viewport) window.cornerstoneTools.utilities.triggerAnnotationRenderForViewportIds([viewport.id]);
+}
+
 function defineTool(tools) {
-  class KeypointsTool extends tools.ProbeTool {
+  class KeypointsTool extends tools.BaseTool {
     static toolName = TOOL_NAME;
 
-    // a field and not a method: ProbeTool's own is a field, which would hide it
-    renderAnnotation = (enabledElement, svg) => {
-      const { viewport } = enabledElement;
-      const all = tools.annotation.state.getAnnotations(TOOL_NAME, viewport.element) ?? [];
-      const shown = this.filterInteractableAnnotationsForElement(viewport.element, all) ?? [];
-      if (!shown.length || !style.schema) return false;
-      const places = new Map(shown.map(a => [a.data.label, viewport.worldToCanvas(a.data.handles.points[0])]));
-      drawSkeleton(tools.drawing, svg, shown[0].annotationUID, places);
-      for (const annotation of shown) drawPoint(tools.drawing, svg, annotation, places.get(annotation.data.label));
+    constructor(toolProps = {}, defaultToolProps = { supportedInteractionTypes: ['Mouse', 'Touch'], configuration: {} }) {
+      super(toolProps, defaultToolProps);
+    }
+
+    renderAnnotation({ viewport }, svg) {
+      if (frameOf(viewport) === null) return false;
+      const known = svg.getSvgNode(LAYER);
+      const layer = known ?? document.createElementNS('http://www.w3.org/2000/svg', 'g');
+      if (known) svg.setNodeTouched(LAYER);
+      else svg.appendNode(layer, LAYER);
+      layers.set(viewport, layer);
+      draw(viewport, layer);
       return true;
-    };
+    }
   }
   return KeypointsTool;
 }
 
-function drawSkeleton(drawing, svg, uid, places) {
-  for (const [from, to] of style.schema.skeleton) {
-    if (!places.has(from) || !places.has(to)) continue;
-    const options = { color: withOpacity(style.schema.colorOf(from), 0.5), lineWidth: 1.5, lineDash: '2,4' };
-    drawing.drawLine(svg, uid, `edge-${from}-${to}`, places.get(from), places.get(to), options);
-  }
+function draw(viewport, layer) {
+  const frame = frameOf(viewport);
+  const { toScreen, scale } = mapping(viewport);
+  const marks = frame === null ? [] : session.marks(frame);
+  drawMarks(layer, { frame, marks, skeleton: session?.schema?.skeleton ?? [], toScreen, scale, hovered });
 }
 
-function drawPoint(drawing, svg, annotation, place) {
-  const { label, point } = annotation.data;
-  const opacity = isUncertain(point, style.uncertainBelow) ? DIMMED : 1;
-  const color = withOpacity(style.schema.colorOf(label), opacity);
-  const uid = annotation.annotationUID;
-  drawing.drawCircle(svg, uid, 'halo', place, RADIUS, { color: 'rgba(0,0,0,0.55)', lineWidth: 4 });
-  drawing.drawCircle(svg, uid, 'ring', place, RADIUS, { color, lineWidth: 2 });
-  drawing.drawCircle(svg, uid, 'centre', place, 1.2, { color, lineWidth: 1, fill: color });
-  drawName(svg, uid, label, [place[0] + RADIUS + 5, place[1] + 4], color);
-}
-
-// cornerstone's text box has a background and no outline; a name must be readable on bone and on contrast alike
-function drawName(svg, uid, text, [x, y], fill) {
-  const id = `${uid}-name`;
-  const known = svg.getSvgNode(id);
-  const node = known ?? document.createElementNS('http://www.w3.org/2000/svg', 'text');
-  const attributes = {
-    x,
-    y,
-    fill,
-    stroke: 'rgba(0,0,0,0.75)',
-    'stroke-width': 3,
-    'paint-order': 'stroke',
-    'font-size': 13,
-    'font-weight': 600,
-    'font-family': 'Inter, system-ui, sans-serif',
-    'data-tavr-point': text,
-  };
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.textContent = text;
-  if (known) svg.setNodeTouched(id);
-  else svg.appendNode(node, id);
-}
-
-function withOpacity(hex, opacity) {
-  const [r, g, b] = [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16));
-  return `rgba(${r},${g},${b},${opacity})`;
-}
-
-/** Make the annotations of one frame those of its points. */
-export function syncFrame(viewport, imageId, points) {
-  const { state } = window.cornerstoneTools.annotation;
-  for (const annotation of annotationsOf(imageId)) state.removeAnnotation(annotation.annotationUID);
-  for (const [name, point] of Object.entries(points ?? {})) {
-    if (point.state === 'visible') state.addAnnotation(makeAnnotation(viewport, imageId, name, point), viewport.element);
-  }
-}
-
-function annotationsOf(imageId) {
-  const wanted = parseImageId(imageId);
-  return window.cornerstoneTools.annotation.state.getAllAnnotations().filter(({ metadata }) => {
-    if (metadata.toolName !== TOOL_NAME) return false;
-    const its = parseImageId(metadata.referencedImageId);
-    return its.sop === wanted.sop && its.frame === wanted.frame;
-  });
-}
-
-function makeAnnotation(viewport, imageId, name, point) {
-  const { viewPlaneNormal, viewUp } = viewport.getCamera();
-  return {
-    annotationUID: window.cornerstone.utilities.uuidv4(),
-    highlighted: false,
-    invalidated: false,
-    isLocked: true,
-    isVisible: true,
-    metadata: {
-      toolName: TOOL_NAME,
-      viewPlaneNormal: [...viewPlaneNormal],
-      viewUp: [...viewUp],
-      FrameOfReferenceUID: viewport.getFrameOfReferenceUID(),
-      referencedImageId: imageId,
-    },
-    data: { label: name, point, handles: { points: [toWorld(imageId, point.x, point.y)], activeHandleIndex: null }, cachedStats: {} },
-  };
+// the frame of the session's image whose picture the viewport shows: not the one that it is loading
+function frameOf(viewport) {
+  const shown = parseImageId(viewport.getCornerstoneImage?.()?.imageId ?? '');
+  if (!shown || !session?.image) return null;
+  return session.image.byFrame.get(`${shown.sop}/${shown.frame}`) ?? null;
 }
