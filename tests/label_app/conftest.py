@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from annotation import annotation_server
 from app_server import Server, Studies, free_port, make_studies, start_server, stop_server
 
 # the test of the shipped model exists as soon as the model does
@@ -30,3 +31,10 @@ def server(studies: Studies, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield running
     finally:
         stop_server(running)
+
+
+@pytest.fixture(scope="session")
+def annotating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The app over the annotators' studies; modules begin with ``annotation.forget_labels``."""
+    with annotation_server(tmp_path_factory.mktemp("annotating")) as running:
+        yield running

@@ -1,14 +1,14 @@
 """Start the app's server with a predictor that answers from label files: the tests then know every answer.
 
-Run as ``python injected_server.py STUDIES LABELS PORT``. The label of an image is LABELS/<SOP instance UID>.json, or that of its
-first frame's instance.
+Run as ``python injected_server.py STUDIES LABELS PORT [FOLDER]``; submitted labels go to FOLDER. What the model says of an image
+is LABELS/<SOP instance UID>.json, or that of its first frame's instance.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from label_app import server
@@ -23,18 +23,20 @@ class LabelReader:
     schema = TAVR11
     version = "0.0.test"
     weights_sha256 = "0" * 64
+    batch_size = 2
 
     def __init__(self, labels: Path) -> None:
         self._labels = labels
 
-    def predict(
+    def stream(
         self, cine: Cine, *, frames: Sequence[int] | None = None, allowed_groups: Sequence[str] | None = None
-    ) -> list[Keypoints]:
+    ) -> Iterator[Keypoints]:
         uid = cine.info.sop_instance_uid or cine.info.frame_sop_instance_uids[0]
         label = read_label_json(self._labels / f"{uid}.json")
         allowed = TAVR11.group_names if allowed_groups is None else allowed_groups
         mask = [TAVR11.group_of(name) in allowed for name in TAVR11.names]
-        return [label.frame(f).keep(mask) for f in (range(len(cine)) if frames is None else frames)]
+        for frame in range(len(cine)) if frames is None else frames:
+            yield label.frame(frame).keep(mask)
 
     def label(self, cine: Cine, keypoints: Sequence[Keypoints]) -> CineLabel:
         edits = {(k.frame, name): PointEdit(source="model", author="test") for k in keypoints for name in TAVR11.names}
@@ -55,5 +57,11 @@ def load(labels: Path) -> LabelReader:
 
 
 if __name__ == "__main__":
-    studies, labels, port = sys.argv[1:]
-    server.serve(studies=studies, port=int(port), load_predictor=lambda: load(Path(labels)), log_level="info")  # type: ignore[return-value]
+    studies, labels, port, *folder = sys.argv[1:]
+    server.serve(
+        studies=studies,
+        port=int(port),
+        labels=folder[0] if folder else None,
+        load_predictor=lambda: load(Path(labels)),  # type: ignore[return-value]
+        log_level="info",
+    )

@@ -7,53 +7,16 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
-from pathlib import Path
+import re
+import socket
+import time
 from urllib.parse import urlsplit
 
 import pytest
-from app_server import MARKS_SOP, PATIENT_NAME, Server, Studies
+from app_server import MARKS_SOP, PATIENT_NAME, SHORT_SOP, Server, Studies
+from attack_tools import BOUNDARY, form, nothing_is_written, send
 
-BOUNDARY = "attack"
-
-
-def send(server: Server, method: str, target: str, body: bytes = b"", **headers: str) -> tuple[int, bytes, dict[str, str]]:
-    """One request exactly as written."""
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
-    try:
-        connection.putrequest(method, target, skip_host="host" in headers)
-        for name, value in headers.items():
-            connection.putheader(name.replace("_", "-"), value)
-        if "content_length" not in headers and (body or method in ("POST", "PUT")):
-            connection.putheader("content-length", str(len(body)))
-        connection.endheaders(body)
-        answer = connection.getresponse()
-        return answer.status, answer.read(), {k.lower(): v for k, v in answer.getheaders()}
-    finally:
-        connection.close()
-
-
-def form(name: str, filename: str | None, content: bytes) -> tuple[bytes, dict[str, str]]:
-    """A multipart form with one part."""
-    disposition = f'form-data; name="{name}"' + (f'; filename="{filename}"' if filename is not None else "")
-    body = f"--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode()
-    return body, {"content_type": f"multipart/form-data; boundary={BOUNDARY}"}
-
-
-def snapshot(*folders: Path) -> dict[str, tuple[int, int]]:
-    files = [p for folder in folders for p in folder.rglob("*") if "__pycache__" not in p.parts and p.name != "log.txt"]
-    return {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in files if p.is_file()}
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_written(server: Server, studies: Studies) -> Iterator[None]:
-    """The studies, their surroundings, the server's folders and the app's code stay as they are."""
-    app = Path(__file__).resolve().parents[2] / "label_app"
-    folders = (studies.root.parent, server.log.parent, app)
-    before = snapshot(*folders)
-    yield
-    assert snapshot(*folders) == before
-
+__all__ = ["nothing_is_written"]  # holds for every test here
 
 FOREIGN = ["/etc/passwd", "../../../etc/passwd", "..%2f..%2f..%2fetc%2fpasswd", "file:///etc/passwd", "%2fetc%2fpasswd", ".", ""]
 
@@ -103,10 +66,12 @@ def test_inference_takes_no_upload(server: Server, field: str, filename: str) ->
         ("DELETE", "/datastore/image?id=marks"),
         ("DELETE", "/datastore/image?id=../labels"),
         ("DELETE", "/datastore/?id=marks"),
-        ("PUT", f"/datastore/label?image={MARKS_SOP}&tag=final"),
         ("PUT", f"/datastore/label?image={MARKS_SOP}&tag=../../outside"),
         ("PUT", f"/datastore/label?image={MARKS_SOP}&tag=..%2f..%2foutside"),
+        ("PUT", "/datastore/label?image=..%2f..%2fmain&tag=final"),
+        ("PUT", "/datastore/label?image=%2fetc%2fpasswd&tag=final"),
         ("DELETE", f"/datastore/label?id={MARKS_SOP}&tag=final"),
+        ("DELETE", "/datastore/label?id=..%2f..%2fmain&tag=final"),
         ("PUT", f"/datastore/image/info?image={MARKS_SOP}"),
         ("PUT", f"/datastore/label/info?label={MARKS_SOP}&tag=final"),
         ("PUT", "/datastore/updatelabelinfo?label=marks&tag=final"),
@@ -117,11 +82,14 @@ def test_inference_takes_no_upload(server: Server, field: str, filename: str) ->
         ("DELETE", "/model/tavr_keypoints"),
         ("PUT", "/session/"),
         ("GET", "/session/abc"),
-        ("POST", "/train/tavr_keypoints"),
-        ("POST", "/batch/infer/tavr_keypoints"),
         ("POST", "/infer/wsi/tavr_keypoints"),
         ("POST", "/infer/wsi_v2/tavr_keypoints"),
         ("POST", "/scoring/x"),
+        ("DELETE", f"/tavr/labels/{MARKS_SOP}"),
+        ("PUT", "/tavr/models/x"),
+        ("PATCH", f"/tavr/labels/{MARKS_SOP}"),
+        ("OPTIONS", f"/tavr/labels/{MARKS_SOP}"),
+        ("POST", "/tavr/status"),
         ("POST", "/reload"),
         ("GET", "/reload"),
         ("GET", "/logs/"),
@@ -139,7 +107,7 @@ def test_inference_takes_no_upload(server: Server, field: str, filename: str) ->
 def test_what_writes_or_reaches_out_is_not_offered(server: Server, method: str, target: str) -> None:
     body, headers = form("file" if "image" in target else "label", "../../main.py", b"import os; os.system('id')")
     status, answer, _ = send(server, method, target, body, **headers)
-    assert status in (400, 403, 404), (status, answer)
+    assert status in (400, 403, 404, 422), (status, answer)
     assert json.loads(answer)["detail"]
 
 
@@ -219,6 +187,41 @@ def test_broken_forms_are_the_clients_fault(server: Server, body: bytes) -> None
     assert 400 <= send(server, "POST", "/activelearning/none", b"{}", content_type="application/json")[0] < 500
 
 
+def test_a_million_fields_hold_nobody_up(server: Server) -> None:
+    body = b"a&" * 500_000
+    for target in ("/tavr/login", "/auth/token", f"/infer/tavr_keypoints?image={MARKS_SOP}"):
+        started = time.monotonic()
+        status, _, _ = send(server, "POST", target, body, content_type="application/x-www-form-urlencoded")
+        assert 400 <= status < 500
+        assert time.monotonic() - started < 30
+
+
+def raw(server: Server, request: bytes) -> bytes:
+    """The first bytes of the answer to whatever."""
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
+        connection.sendall(request)
+        return connection.recv(65536)
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"GET /tavr/status HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Annotator: a\x00b\r\n\r\n",
+        b"GET /tavr/status HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET /tavr/status HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"GET http://evil.example/tavr/status HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+        b"GET /tavr/status\xff HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET " + b"/a" * 70_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+)  # fmt: skip
+def test_broken_http_is_refused(server: Server, request_line: bytes) -> None:
+    answer = raw(server, request_line + (b"\r\n\r\n" if request_line.startswith(b"\x16") else b""))
+    assert answer.startswith(b"HTTP/1.1 4"), answer[:200]
+    assert b"set-cookie" not in answer.lower()
+
+
 def test_the_page_may_talk_to_its_own_server_only(server: Server) -> None:
     _, page, headers = send(server, "GET", "/ohif/")
     assert "default-src 'self'" in headers["content-security-policy"]
@@ -226,9 +229,22 @@ def test_the_page_may_talk_to_its_own_server_only(server: Server) -> None:
     assert b"googleapis" not in send(server, "GET", "/ohif/app.bundle.css")[1]
 
 
-def test_the_log_names_no_patient(server: Server, studies: Studies) -> None:
+def test_the_log_names_no_patient_no_file_and_no_token(server: Server, studies: Studies) -> None:
     server.client.get("/dicomweb/studies", params={"PatientName": PATIENT_NAME})
     server.client.get("/dicomweb/studies/2.25.1000/metadata")
+    server.client.get(
+        "/tavr/status", headers={"authorization": "Bearer tavr_secretsecret", "cookie": "tavr_session=secretsecret"}
+    )
+    server.client.post("/tavr/login", data={"token": "tavr_secretsecret"})
+    server.client.get(f"/tavr/images/{PATIENT_NAME}")
+    server.client.put(f"/tavr/labels/{MARKS_SOP}", content=json.dumps({"PatientName": PATIENT_NAME}), headers={"if-match": "0"})
+    server.client.post("/infer/tavr_keypoints", params={"image": SHORT_SOP})
     log = server.log.read_text()
     assert "instance(s)" in log  # there is a log
     assert "secretname" not in log.lower()
+    assert "secretsecret" not in log
+    assert not [p.name for p in studies.root.rglob("*") if p.is_file() and p.name in log]
+    assert str(studies.root) not in log
+    assert "Traceback" not in log  # of no attack in this file
+    audit = studies.root.with_name(f"{studies.root.name}-labels") / "audit.jsonl"
+    assert not audit.exists() or not re.search("secretname|secretsecret|[.]dcm", audit.read_text(), re.IGNORECASE)

@@ -9,10 +9,17 @@ import pytest
 from app_server import MARKS_SOP, MARKS_STUDY, STACK_SERIES, STUDY, Studies
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 
+from label_app.lib.audit import AuditLog
 from label_app.lib.configs.tavr_keypoints import TavrKeypoints
 from label_app.lib.datastores.cine_files import open_files
 from label_app.lib.datastores.cine_folder import CineFolderDatastore
+from label_app.lib.datastores.label_store import LabelStore
 from label_app.lib.datastores.study_index import StudyIndex
+from label_app.lib.submissions import Submissions
+
+
+def submissions(folder: Path) -> Submissions:
+    return Submissions(LabelStore(folder), AuditLog(folder / "audit.jsonl"))
 
 
 def test_without_weights_the_task_says_what_is_missing() -> None:
@@ -78,8 +85,8 @@ def test_a_stack_is_one_cine_in_order(studies: Studies) -> None:
 
 
 @pytest.mark.parametrize("name", ["../marks", "/etc/passwd", "..", ".hidden", "a/b", "", "a\0b", "x" * 200])
-def test_the_store_makes_no_path_from_what_is_not_an_id(studies: Studies, name: str) -> None:
-    store = CineFolderDatastore(StudyIndex(studies.root))
+def test_the_store_makes_no_path_from_what_is_not_an_id(studies: Studies, name: str, tmp_path: Path) -> None:
+    store = CineFolderDatastore(StudyIndex(studies.root), submissions(tmp_path))
     for ask in (
         store.get_image_uri,
         store.get_image,
@@ -93,14 +100,12 @@ def test_the_store_makes_no_path_from_what_is_not_an_id(studies: Studies, name: 
         assert "is not an id" in refusal.value.msg
 
 
-def test_the_store_is_read_only(studies: Studies) -> None:
-    store = CineFolderDatastore(StudyIndex(studies.root))
+def test_the_studies_folder_is_read_only(studies: Studies, tmp_path: Path) -> None:
+    store = CineFolderDatastore(StudyIndex(studies.root), submissions(tmp_path))
     assert Path(store.get_image_uri(f"{STUDY}.1.1")) == studies.root / "syntaxes" / "explicit-le.dcm"
     for change in (
         lambda: store.add_image("x", "/etc/passwd", {}),
         lambda: store.remove_image(MARKS_SOP),
-        lambda: store.save_label(MARKS_SOP, "/etc/passwd", "final", {}),
-        lambda: store.remove_label(MARKS_SOP, "final"),
         lambda: store.update_label_info(MARKS_SOP, "final", {}),
         lambda: store.get_dataset_archive(None),
         lambda: store.set_name("x"),

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from annotation import wait_for_drawn
 from app_server import MARK_RADIUS, MARKS_STUDY, STUDY, Server, Studies, mark_points
 from playwright.sync_api import Page
-from viewer_page import drawn_points, open_study, predict_series, screen_pixels, show_frame, viewer_page
+from viewer_page import (
+    drawn_points,
+    open_study,
+    predict_series,
+    screen_pixels,
+    screenshot_folder,
+    show_frame,
+    viewer_page,
+    wait_for_frame,
+)
 
 from monai_tavr.dicom_writer import SYNTAXES
 from monai_tavr.keypoints import TAVR11
@@ -20,11 +29,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where pictures go: TAVR_SCREENSHOTS, or pytest's base folder."""
-    named = os.environ.get("TAVR_SCREENSHOTS")
-    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return screenshot_folder(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -53,20 +58,22 @@ def test_the_panel_lists_the_schema_of_the_server(page: Page, screenshots: Path)
 def test_predict_draws_every_point_in_its_groups_colour(page: Page, screenshots: Path) -> None:
     predict_series(page, 4)
     show_frame(page, 2)
+    wait_for_drawn(page, set(TAVR11.names))
     page.screenshot(path=screenshots / "predicted.png")
     drawn = drawn_points(page)
     assert set(drawn) == set(TAVR11.names)
     for name, point in drawn.items():
-        r, g, b = (int(TAVR11.color_of(name)[i : i + 2], 16) for i in (1, 3, 5))
-        assert point["color"] == f"rgba({r},{g},{b},1)"
+        assert point["color"] == TAVR11.color_of(name)
+        assert point["look"] == "suggested"
 
 
 @pytest.mark.parametrize("frame", [0, 3])
 def test_points_lie_on_what_the_picture_shows(page: Page, frame: int) -> None:
     """Not by the viewer's own mapping: each ring's centre is compared with the centre of the white disc on the screen."""
     show_frame(page, frame)
-    drawn = drawn_points(page)
     expected = {n for n, p in mark_points(frame).items() if p is not None}
+    wait_for_drawn(page, expected)
+    drawn = drawn_points(page)
     assert set(drawn) == expected
     states = {n: page.locator(f".tavr-groups [data-point={n}]").get_attribute("data-state") for n in TAVR11.names}
     assert {n for n, s in states.items() if s == "visible"} == expected
@@ -111,7 +118,27 @@ def test_keys_move_through_the_frames(page: Page) -> None:
     show_frame(page, 0)
     for key, frame in (("ArrowRight", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("End", 4), ("Home", 1)):
         page.keyboard.press(key)
-        page.get_by_text(f"Frame {frame} / 4").wait_for()
+        wait_for_frame(page, frame=frame - 1)
+
+
+def test_the_picture_needs_no_mouse(page: Page) -> None:
+    """Zoom, pan, contrast and brightness by keys; space puts all back."""
+    state = """() => {
+      const viewport = window.tavr.activeViewport();
+      const {lower, upper} = viewport.getProperties().voiRange;
+      return [viewport.getZoom(), viewport.getPan()[0], upper - lower, (upper + lower) / 2];
+    }"""
+    page.evaluate("() => document.activeElement?.blur()")
+    zoom, pan, width, level = page.evaluate(state)
+    for key in ("+", "Control+ArrowLeft", "k", "b"):
+        page.keyboard.press(key)
+    changed = page.evaluate(state)
+    assert changed[0] == pytest.approx(1.25 * zoom)
+    assert changed[1] == pytest.approx(pan + 40, abs=1)
+    assert changed[2] == pytest.approx(width / 1.15)
+    assert changed[3] == pytest.approx(level - 0.15 * width / 1.15)
+    page.keyboard.press(" ")
+    page.wait_for_function(f"zoom => ({state})()[0] === zoom", arg=zoom)
 
 
 def test_prediction_begins_where_the_reader_looks(page: Page) -> None:
@@ -171,19 +198,19 @@ def test_errors_are_said_in_words(reopened: Page, screenshots: Path) -> None:
     words = "the model cannot be used: models/model.pt is missing"
     reopened.route("**/infer/**", lambda route: route.fulfill(status=409, json={"detail": words}))
     reopened.locator("[data-tavr=predict]").click()
-    assert reopened.locator(".tavr-note.error").inner_text() == words
+    reopened.locator(".tavr-note.error").get_by_text(words).wait_for()
     reopened.screenshot(path=screenshots / "error.png")
     reopened.unroute("**/infer/**")
     reopened.route("**/infer/**", lambda route: route.abort())
     reopened.locator("[data-tavr=predict]").click()
-    reopened.get_by_text("The server does not answer. Is it still running?").wait_for()
+    reopened.locator(".tavr-note.error").get_by_text("The server does not answer. Is it still running?").wait_for()
     reopened.unroute("**/infer/**")
 
 
 def test_a_prediction_can_be_stopped(reopened: Page) -> None:
     reopened.route("**/infer/**", lambda route: None)  # never answered
     reopened.locator("[data-tavr=predict]").click()
-    assert reopened.locator(".tavr-progress").inner_text() == "0 of 4 frames"
+    reopened.locator(".tavr-progress").get_by_text("0 of 4 frames").wait_for()
     reopened.locator("[data-tavr=stop]").click()
     reopened.get_by_text("Stopped after 0 of 4 frames.").wait_for()
     reopened.unroute("**/infer/**")
