@@ -66,10 +66,12 @@ def _beside(path: Path, publish: Callable[[Path], object], *, suffix: str = "") 
 def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
-    if folder.exists():  # not left to mkdir, whose FileExistsError would stand for the file that was to be created
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir()
+    except FileExistsError as error:  # not left to the caller, to whom it stands for the file that was to be created
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
     _flush_folder(folder.parent)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,28 @@ def test_a_new_file_never_takes_the_place_of_another(tmp_path: Path) -> None:
     with creating(tmp_path / "0002.json") as stream:
         stream.write(b"mine")
     assert (tmp_path / "0002.json").read_bytes() == b"mine"
+
+
+def test_a_folder_may_be_made_by_another_process_at_the_same_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It appears between the look whether it is there and its making."""
+    folder, is_dir, looks = tmp_path / "P592", Path.is_dir, []
+
+    def look(path: Path) -> bool:
+        found = is_dir(path)
+        if path == folder and not looks:
+            looks.append(found)
+            os.mkdir(folder)
+        return found
+
+    monkeypatch.setattr(Path, "is_dir", look)
+    with replacing(folder / "a.bin") as stream:
+        stream.write(b"new")
+    assert looks == [False]
+    assert (folder / "a.bin").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("write", [replacing, replacing_path, creating])
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, write) -> None:
+    (tmp_path / "taken").write_bytes(b"a file")
+    with pytest.raises(NotADirectoryError, match="taken"), write(tmp_path / "taken" / "a.bin"):
+        pass
