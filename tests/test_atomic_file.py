@@ -1,8 +1,6 @@
 """Files that are whole or not there: replaced, new, and written by others."""
 
 from __future__ import annotations
-
-import os
 from pathlib import Path
 
 import pytest
@@ -63,7 +61,7 @@ def test_a_folder_may_be_made_by_another_process_at_the_same_moment(tmp_path: Pa
         found = is_dir(path)
         if path == folder and not looks:
             looks.append(found)
-            os.mkdir(folder)
+            folder.mkdir()
         return found
 
     monkeypatch.setattr(Path, "is_dir", look)
