@@ -1,6 +1,7 @@
 """Files that are whole or not there: replaced, new, and written by others."""
 
 from __future__ import annotations
+
 from pathlib import Path
 
 import pytest
