@@ -27,7 +27,6 @@ from label_app.lib.audit import AuditLog
 from label_app.lib.auth.access import Access
 from label_app.lib.auth.authenticator import Authenticator
 from label_app.lib.auth.login import login_router
-from label_app.lib.auth.options import build_access
 from label_app.lib.backend import APP_DIR, Backend
 from label_app.lib.batch_routes import batch_router
 from label_app.lib.datastores.label_store import LabelStore
@@ -43,9 +42,10 @@ from label_app.lib.pacs_store import default_folder, is_pacs_url, open_pacs, pac
 from label_app.lib.routes import app_router, viewer_router
 from label_app.lib.score_routes import score_router
 from label_app.lib.scoring import Agreement, PredictionKeeper
+from label_app.lib.server_options import server_options
 from label_app.lib.submissions import Submissions
 from label_app.lib.track_routes import track_router
-from monai_tavr.commands.access_options import add_access_arguments
+from monai_tavr.commands.server_options import add_server_arguments
 
 if TYPE_CHECKING:
     from monai_tavr.predictor import KeypointPredictor
@@ -213,12 +213,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     start = commands.add_parser("start_server", help="serve a folder of DICOM studies; options as in `monailabel start_server`")
     start.add_argument("-a", "--app", type=Path, default=APP_DIR, help="this app's folder (default)")
-    start.add_argument("-s", "--studies", required=True, help="folder of DICOM files, never written to; or a DICOMweb address")
-    start.add_argument("-l", "--labels", help="folder for labels, models and the audit log (default: STUDIES-labels)")
-    start.add_argument("-i", "--host", default="127.0.0.1")
-    start.add_argument("-p", "--port", type=int, default=8000)
+    add_server_arguments(start)
     start.add_argument("-v", "--verbose", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
-    add_access_arguments(start)
     return parser
 
 
@@ -228,15 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if args.app.resolve() != APP_DIR:
             raise ValueError(f"this module serves its own app, {APP_DIR}; got --app {args.app}")
-        serve(
-            studies=args.studies,
-            labels=args.labels,
-            access=build_access(args),
-            port=args.port,
-            ssl_keyfile=args.tls_key,
-            ssl_certfile=args.tls_cert,
-            log_level=args.verbose,
-        )
+        serve(**server_options(args), log_level=args.verbose)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

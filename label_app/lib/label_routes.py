@@ -9,6 +9,8 @@ import errno
 import json
 import logging
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Header, HTTPException, Request, UploadFile
@@ -87,7 +89,8 @@ def _add_submitting(router: APIRouter, index: StudyIndex, submissions: Submissio
         user, entry = require(request, "annotator"), _entry(index, image)
         base, model = _base(if_match), _model(x_model)
         text = await request.body()
-        return await run_in_threadpool(_submit, submissions, entry, text, user=user, base=base, model=model)
+        write = partial(submissions.submit, entry, text, user=user, base=base, model=model)
+        return await run_in_threadpool(_kept, write)
 
 
 def _add_stock_routes(router: APIRouter, index: StudyIndex, submissions: Submissions, backend: Backend) -> None:
@@ -113,7 +116,7 @@ def _add_stock_routes(router: APIRouter, index: StudyIndex, submissions: Submiss
             check_json(text)  # the guard checks whole bodies, not the parts of a form
         except BadBody as error:
             raise HTTPException(error.status, error.words) from error
-        answer = _submit(submissions, entry, text, user=user, base=content.get("base"), tag=tag or FINAL)
+        answer = _kept(partial(submissions.submit, entry, text, user=user, base=content.get("base"), tag=tag or FINAL))
         if answer.status_code == 200:
             answer = JSONResponse({"image": entry.image_id, "label": entry.image_id, **json.loads(bytes(answer.body))})
         return answer
@@ -122,13 +125,7 @@ def _add_stock_routes(router: APIRouter, index: StudyIndex, submissions: Submiss
     def remove_label(request: Request, id: str, tag: str = FINAL) -> Response:
         """As ``DELETE /datastore/label`` of MONAI Label; the versions stay, and the image counts as unlabelled."""
         user, entry = require(request, "admin"), _entry(index, id)
-        try:
-            version = submissions.remove(entry, user=user, tag=tag)
-        except (KeyError, ValueError) as error:
-            raise HTTPException(404 if isinstance(error, KeyError) else 400, str(error.args[0])) from error
-        except OSError as error:
-            return _not_written(error)
-        return JSONResponse({"version": version.number})
+        return _kept(partial(submissions.remove, entry, user=user, tag=tag))
 
     @router.get("/datastore/label")
     @router.head("/datastore/label")
@@ -211,22 +208,16 @@ def _stock_user(request: Request, user: User, params: dict[str, Any]) -> User:
         return user
 
 
-def _submit(
-    submissions: Submissions,
-    entry: ImageEntry,
-    text: bytes,
-    *,
-    user: User,
-    base: int | None,
-    model: str | None = None,
-    tag: str = FINAL,
-) -> Response:
+def _kept(write: Callable[[], LabelVersion]) -> Response:
+    """The answer to a request that writes a version: its number, or in words why there is none."""
     try:
-        version = submissions.submit(entry, text, user=user, base=base, model=model, tag=tag)
+        version = write()
     except LabelConflict as conflict:
         now = conflict.current
         there = {"version": now.number if now else 0, "author": now and now.author, "time": now and now.time}
         return JSONResponse({"detail": str(conflict), **there}, status_code=409)
+    except KeyError as error:
+        return JSONResponse({"detail": str(error.args[0])}, status_code=404)
     except ValueError as error:
         return JSONResponse({"detail": str(error)}, status_code=400)
     except OSError as error:

@@ -177,6 +177,18 @@ def start_server(command: list[str], port: int, folder: Path, **environment: str
     raise AssertionError(f"the server ended with code {process.wait()}:\n{log.read_text()}")
 
 
+def start_label_server(place: Path) -> Server:
+    """A server of images and labels, without MONAI Label: ``place`` holds the studies, and gets the labels in ``kept``."""
+    port, script = free_port(), Path(__file__).with_name("label_server.py")
+    return start_server([str(script), str(place / "studies"), str(place / "kept"), str(port)], port, place / "run")
+
+
+def remove_labels(place: Path) -> None:
+    """All that :func:`start_label_server`'s server keeps as labels."""
+    for path in place.glob("kept/labels/*/*"):
+        path.unlink()
+
+
 def stop_server(server: Server) -> None:
     server.client.close()
     server.process.terminate()

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from app_server import Server, free_port, start_server, stop_server
+from app_server import Server, remove_labels, start_label_server, stop_server
 from cine_labels import FRAMES, OTHER, SOP, STACK, label_of, point, write_cines
 
 from monai_tavr.formats.label_json import read_label_json
@@ -22,11 +22,6 @@ from monai_tavr.keypoints import TAVR11
 pytestmark = pytest.mark.slow
 
 SUBMITS = 50
-
-
-def start(place: Path) -> Server:
-    port, script = free_port(), Path(__file__).with_name("label_server.py")
-    return start_server([str(script), str(place / "studies"), str(place / "kept"), str(port)], port, place / "run")
 
 
 @contextmanager
@@ -54,7 +49,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def running(place: Path) -> Iterator[Server]:
-    started = start(place)
+    started = start_label_server(place)
     try:
         yield started
     finally:
@@ -63,8 +58,7 @@ def running(place: Path) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def no_labels(place: Path) -> None:
-    for path in place.glob("kept/labels/*/*"):
-        path.unlink()
+    remove_labels(place)
 
 
 def whole_label(image: str, x: float) -> dict[str, Any]:
@@ -208,7 +202,7 @@ def test_a_server_killed_in_the_middle_of_submits_has_lost_nothing(running: Serv
     for image, versions in answered.items():
         assert versions.items() <= files[image].items()
         assert len(files[image]) - len(versions) in (0, 1)  # one more may have been written and not yet answered
-    again = start(place)
+    again = start_label_server(place)
     try:
         for image, versions in files.items():
             there = again.client.get(f"/tavr/labels/{image}").json()

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,17 @@ def wait(condition: Any) -> None:
         time.sleep(0.005)
 
 
+def at_once(predictor: Predictor, number: int, ask: Callable[[], object]) -> None:
+    """So many ask while the network is at the first frame, and all of them are answered."""
+    threads = [threading.Thread(target=ask) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    wait(lambda: predictor.asked)
+    predictor.go.set()
+    for thread in threads:
+        thread.join(60)
+
+
 def test_a_frame_is_predicted_once(app: App) -> None:
     first = app.ask(frames=[1])
     second = app.ask(frames="0-2")
@@ -136,13 +147,7 @@ def test_requests_for_the_same_frames_share_the_work(app: App) -> None:
     predictor = app.models.now
     predictor.go.clear()
     answers: list[dict[str, Any]] = []
-    threads = [threading.Thread(target=lambda: answers.append(app.ask())) for _ in range(5)]
-    for thread in threads:
-        thread.start()
-    wait(lambda: predictor.asked)
-    predictor.go.set()
-    for thread in threads:
-        thread.join(60)
+    at_once(predictor, 5, lambda: answers.append(app.ask()))
     assert predictor.asked == [0, 1, 2, 3]
     assert len(answers) == 5
     assert all(a == answers[0] for a in answers)
@@ -175,13 +180,7 @@ def test_a_failure_reaches_everybody_who_waits_and_is_not_kept(app: App) -> None
             app.ask()
         words.append(refusal.value.msg)
 
-    threads = [threading.Thread(target=ask) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    wait(lambda: predictor.asked)
-    predictor.go.set()
-    for thread in threads:
-        thread.join(60)
+    at_once(predictor, 3, ask)
     assert words == ["damaged"] * 3
     predictor.broken = False
     assert len(app.ask()["frames"]) == 4

@@ -11,9 +11,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from app_server import Server, free_port, start_server, stop_server
+from app_server import Server, remove_labels, start_label_server, stop_server
 from cine_labels import COLUMNS, FRAMES, OTHER, ROWS, SOP, STACK, STUDY, frames_of, label_of, point, write_cines
 from PIL import Image
+from stock_client import MONAILabelClient, MONAILabelClientException
 
 HASH = "ab" * 32
 ABSENT = {"state": "absent", "source": "annotator"}
@@ -26,10 +27,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running(place: Path) -> Iterator[Server]:
-    """A server of images and labels, without MONAI Label."""
-    port, script = free_port(), Path(__file__).with_name("label_server.py")
-    studies = write_cines(place / "studies")
-    started = start_server([str(script), str(studies), str(place / "kept"), str(port)], port, place / "run")
+    write_cines(place / "studies")
+    started = start_label_server(place)
     try:
         yield started
     finally:
@@ -38,8 +37,7 @@ def running(place: Path) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def no_labels(place: Path) -> None:
-    for path in place.glob("kept/labels/*/*"):
-        path.unlink()
+    remove_labels(place)
 
 
 def get(running: Server, image: str = SOP) -> dict[str, Any]:
@@ -250,12 +248,7 @@ def test_the_log_names_neither_patient_nor_file(running: Server, place: Path) ->
     assert "Doe" not in running.log.read_text()
 
 
-@pytest.mark.filterwarnings("ignore:'cgi' is deprecated:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")  # it closes none
 def test_monai_labels_client_saves_loads_and_is_told_what_is_wrong(running: Server, tmp_path: Path) -> None:
-    from monailabel.client import MONAILabelClient
-    from monailabel.client.client import MONAILabelClientException
-
     client = MONAILabelClient(running.url, tmpdir=str(tmp_path), client_id="slicer user")
     path = tmp_path / "label.json"
     path.write_text(json.dumps(label_of({2: {"AA1": point(5, 6)}})))
@@ -281,12 +274,15 @@ def test_monai_labels_client_saves_loads_and_is_told_what_is_wrong(running: Serv
 def test_a_removed_label_keeps_its_versions(running: Server, place: Path) -> None:
     put(running, changed())
     where = {"id": SOP, "tag": "final"}
-    assert running.client.delete("/datastore/label", params=where).json() == {"version": 2}
+    removed = running.client.delete("/datastore/label", params=where).json()
+    assert (set(removed), removed["version"], removed["author"]) == ({"version", "author", "time"}, 2, "local")
     there = get(running)
     assert (there["version"], there["label"]["frames"], len(there["versions"])) == (2, [], 2)
     assert running.client.get("/datastore/label", params={"label": SOP, "tag": "final"}).status_code == 404
     assert len(running.client.get(f"/tavr/labels/{SOP}/versions/1").json()["frames"]) == 1
     assert json.loads((place / "kept" / "audit.jsonl").read_text().splitlines()[-1])["action"] == "label.delete"
+    assert running.client.delete("/datastore/label", params=where).status_code == 404  # it is removed already
+    assert get(running)["version"] == 2
     assert running.client.delete("/datastore/label", params={"id": OTHER}).status_code == 404
     assert running.client.delete("/datastore/label", params={"id": SOP, "tag": "X"}).status_code == 400
     assert put(running, changed(), base=2).json()["version"] == 3

@@ -1,14 +1,23 @@
-"""Options of ``serve`` that say who may connect; the server's own command line has the same."""
+"""Options of ``serve``: what is served, where, and who may connect; the server's own command line has the same."""
 
 from __future__ import annotations
 
 import argparse
 
-__all__ = ["add_access_arguments"]
+__all__ = ["add_server_arguments"]
 
 
-def add_access_arguments(parser: argparse.ArgumentParser) -> None:
-    """Logins, encryption, and what stands in front."""
+def add_server_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is served and where, logins, encryption, and what stands in front; short names are `monailabel start_server`'s."""
+    studies = "folder of DICOM files, never written to; or DICOMweb address"
+    parser.add_argument("-s", "--studies", required=True, metavar="FOLDER|URL", help=studies)
+    parser.add_argument("-l", "--labels", metavar="FOLDER", help="folder for labels, models, audit log (default: STUDIES-labels)")
+    parser.add_argument("-i", "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("-p", "--port", type=int, default=8000, help="port to listen on (default: 8000)")
+    _add_access_arguments(parser)
+
+
+def _add_access_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("who may connect", "beyond this machine: a login and encryption; docs/administrators.md")
     group.add_argument("--token-file", metavar="FILE", help="who may log in with a token; see `monai-tavr token --help`")
     group.add_argument("--tls-cert", "--ssl_certfile", metavar="FILE", help="certificate (chain) in PEM format: serve HTTPS")
