@@ -18,8 +18,6 @@ from monai_tavr.formats.label_json import CineLabel, PointEdit, label_from_dict,
 from monai_tavr.formats.slicer_markups import VolumeGrid, label_from_markups
 from monai_tavr.keypoints import TAVR11, Keypoints
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # MONAI Label's client leaves that to Python
-
 OF_SLICER = {"result_extension": ".nrrd", "result_dtype": "uint8", "result_compress": False, "restore_label_idx": False}
 
 

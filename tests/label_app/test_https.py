@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from stock_client import MONAILabelClient
 
 from label_app.lib.auth.tokens import TokenFile
 
@@ -115,10 +116,7 @@ def test_without_encryption_there_is_no_answer(https: Https) -> None:
         httpx.get(f"{https.url}/tavr/status", timeout=60)
 
 
-@pytest.mark.filterwarnings("ignore:'cgi' is deprecated:DeprecationWarning", "ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 def test_monai_labels_client_logs_in(https: Https) -> None:
-    from monailabel.client import MONAILabelClient
-
     client = MONAILabelClient(https.url)
     assert client.auth_enabled()
     assert not client.auth_valid_token()

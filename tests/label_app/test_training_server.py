@@ -16,10 +16,7 @@ from training_bundle import label_of, sop_of, write_studies, write_training_bund
 
 from monai_tavr.formats.label_json import write_label_json
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),  # MONAI Label's client leaves that to Python
-]
+pytestmark = pytest.mark.slow
 
 PARAMETERS = {"max_epochs": 4, "learning_rate": 0.01}
 LONG = {"max_epochs": 500, "learning_rate": 0.002}
