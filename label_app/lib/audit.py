@@ -7,6 +7,7 @@ whoever calls this passes none, and values with the marks of a DICOM name or a p
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import threading
@@ -16,6 +17,8 @@ from pathlib import Path
 from label_app.lib.auth.user import User
 
 __all__ = ["AuditLog"]
+
+logger = logging.getLogger(__name__)
 
 _ACTION = re.compile(r"[a-z]+(\.[a-z_]+)+")
 _VALUE = re.compile(r"[A-Za-z0-9:-][A-Za-z0-9._:+-]{0,127}")  # ids, hashes, tags, times, addresses; not `A^B`, `A B` or a path
@@ -55,6 +58,13 @@ class AuditLog:
         line = json.dumps({"time": time, "user": name, "action": action, **what}, allow_nan=False) + "\n"
         with self._lock:
             self._append(line.encode())
+
+    def note(self, user: User | str, action: str, **what: str | int | float | bool | None) -> None:
+        """As :meth:`record`, of what has been done already: a full disk must not turn that into an error. It is logged then."""
+        try:
+            self.record(user, action, **what)
+        except OSError as error:
+            logger.error("the audit log cannot be written: %s", error.strerror)
 
     def _append(self, line: bytes) -> None:
         """One write to a file opened for appending: lines of two processes do not mix."""

@@ -84,7 +84,7 @@ def model_router(backend: Backend) -> APIRouter:
             raise HTTPException(400, str(error)) from error
         except OSError as error:
             raise HTTPException(507, f"the labels folder cannot be written: {error.strerror}") from error
-        app.audit.record(user, "model.activate", model=record.id)
+        app.audit.note(user, "model.activate", model=record.id)
         return record.to_dict() | {"active": True}
 
     return router

@@ -40,8 +40,9 @@ class Submissions:
         self._queues: list[SimpleQueue[tuple[ImageEntry, LabelVersion]]] = []
 
     def subscribe(self, listener: Listener) -> None:
-        """Call ``listener`` after every submit of a final label, in a thread of its own and in order; an annotator does not wait
-        for it. What is not done when the server ends is not done."""
+        """Call ``listener`` after every new version of a final label, in a thread of its own and in order; an annotator does not
+        wait for it. What is not done when the server ends is not done.
+        """
         queue: SimpleQueue[tuple[ImageEntry, LabelVersion]] = SimpleQueue()
         self._queues.append(queue)
         threading.Thread(target=_attend, args=(queue, listener), name="after-submit", daemon=True).start()
@@ -76,30 +77,30 @@ class Submissions:
         previous = self.store.read(entry.image_id, tag, current.number) if current else None
         label = signed(label, previous, author=user.name, time=datetime.now(timezone.utc).isoformat(timespec="seconds"))
         version = self.store.save(entry.image_id, label, author=user.name, base=base, model=model, tag=tag)
-        self._record(user, "label.submit", entry, version)
-        if tag == FINAL:
-            for queue in self._queues:
-                queue.put((entry, version))
+        self._tell(user, "label.submit", entry, version)
         return version
 
     def remove(self, entry: ImageEntry, *, user: User, tag: str = FINAL) -> LabelVersion:
         """Make the image unlabelled by a version without frames; the older ones stay.
 
         Raises:
-            KeyError: it has no label.
+            KeyError: it has no label, or that was removed already.
             OSError: it cannot be written.
         """
-        label = replace(self.store.read(entry.image_id, tag), frames=(), edits={}, spread={})
+        current = self.store.current(entry.image_id, tag)
+        if current is None or not current.frames:
+            raise KeyError("no such label")
+        label = replace(self.store.read(entry.image_id, tag, current.number), frames=(), edits={}, spread={})
         version = self.store.save(entry.image_id, label, author=user.name, base=None, tag=tag)
-        self._record(user, "label.delete", entry, version)
+        self._tell(user, "label.delete", entry, version)
         return version
 
-    def _record(self, user: User, action: str, entry: ImageEntry, version: LabelVersion) -> None:
-        """The label is kept by now and says itself who wrote it when: a full disk must not turn that into an error."""
-        try:
-            self.audit.record(user, action, image=entry.image_id, tag=version.tag, version=version.number, base=version.base)
-        except OSError as error:
-            logger.error("the audit log cannot be written: %s", error.strerror)
+    def _tell(self, user: User, action: str, entry: ImageEntry, version: LabelVersion) -> None:
+        """Write down who made a version, and pass a final one on."""
+        self.audit.note(user, action, image=entry.image_id, tag=version.tag, version=version.number, base=version.base)
+        if version.tag == FINAL:
+            for queue in self._queues:
+                queue.put((entry, version))
 
 
 def _attend(queue: SimpleQueue[tuple[ImageEntry, LabelVersion]], listener: Listener) -> None:

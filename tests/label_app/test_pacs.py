@@ -246,6 +246,10 @@ def test_labels_go_to_the_archive_and_come_back(orthanc: Orthanc, tmp_path: Path
     wait_for(lambda: elsewhere.get(f"/tavr/labels/{NATIVE}").json()["archived"])
     back = wait_for(lambda: (a := app.get(f"/tavr/labels/{NATIVE}").json()) and a["version"] == 3 and a)
     assert back["label"]["frames"][0]["points"]["AA1"]["x"] == 12.0
+    assert app.request("DELETE", "/datastore/label", params={"id": NATIVE}).status_code == 200
+    gone = wait_for(lambda: (a := elsewhere.get(f"/tavr/labels/{NATIVE}").json()) and a["version"] == 4 and a)
+    assert gone["label"]["frames"] == []
+    assert {i["id"]: i["labelled_frames"] for i in elsewhere.get("/tavr/images").json()}[NATIVE] == 0
 
 
 def test_a_report_that_does_not_fit_its_image_is_left_alone(

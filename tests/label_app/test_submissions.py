@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from cine_labels import SOP, label_of, point, write_cines
@@ -67,7 +68,13 @@ def test_removing_leaves_a_version_without_frames(submissions: Submissions, entr
     with pytest.raises(KeyError):
         submissions.remove(entry, user=local_user())
     submit(submissions, entry)
+    heard: SimpleQueue[LabelVersion] = SimpleQueue()
+    submissions.subscribe(lambda image, version: heard.put(version))
     removed = submissions.remove(entry, user=local_user("Ben"))
+    assert heard.get(timeout=WAIT) == removed
     assert (removed.number, removed.author, removed.base, removed.frames) == (2, "Ben", 1, ())
     assert submissions.store.images() == []
     assert submissions.store.read(SOP, version=1).frames[0].frame == 0
+    with pytest.raises(KeyError):
+        submissions.remove(entry, user=local_user("Ben"))
+    assert len(submissions.store.versions(SOP)) == 2

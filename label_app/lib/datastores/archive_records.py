@@ -94,9 +94,14 @@ class ArchiveRecords:
         with self._lock:
             self._known[image_id] = known
 
-    def find(self, image_id: str, number: int) -> tuple[str, Record] | None:
-        """The report of a version."""
-        return next(((sop, r) for sop, r in self.of(image_id).items() if r.number == number), None)
+    def numbers(self, image_id: str) -> set[int]:
+        """The versions of which there is a report."""
+        return {record.number for record in self.of(image_id).values() if record.number}
+
+    def newest_before(self, image_id: str, number: int) -> tuple[str, Record] | None:
+        """The report of the newest version before ``number`` that has one."""
+        earlier = [(sop, record) for sop, record in self.of(image_id).items() if 0 < record.number < number]
+        return max(earlier, key=lambda found: found[1].number, default=None)
 
     def _read(self, image_id: str) -> list[tuple[str, Record]]:
         records = []

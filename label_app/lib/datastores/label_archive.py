@@ -3,6 +3,9 @@
 A submitted label is a file in the labels folder before anything else happens; a thread of its own sends it on, again and again
 until the archive has it, in this run of the server or in the next. A report of another installation becomes a version of the
 image's label if it is younger than the current one.
+
+An archive forgets nothing, so a removed label goes there as a report without points that names its predecessor. What the archive
+did not have by then it never gets.
 """
 
 from __future__ import annotations
@@ -60,8 +63,18 @@ class LabelArchive:
         self._wake.set()
 
     def is_archived(self, image_id: str, number: int) -> bool:
-        """Whether the archive has that version of an image's final label."""
-        return self._records.find(image_id, number) is not None
+        """Whether the archive has that version of an image's final label, or need not have it: it was removed before."""
+        return number > 0 and all(version.number != number for version in self._waiting(image_id))
+
+    def _waiting(self, image_id: str) -> list[LabelVersion]:
+        """The versions that the archive is to get, oldest first.
+
+        Not those that a removal took back before they got there, nor a removal where the archive has nothing that it removes.
+        """
+        versions, there = self._store.versions(image_id, FINAL), self._records.numbers(image_id)
+        removal = max((v.number for v in versions if not v.frames), default=0)
+        first = removal if any(number < removal for number in there) else removal + 1
+        return [v for v in versions if v.number >= first and v.number not in there]
 
     def _run(self) -> None:
         pause = self._pause
@@ -95,16 +108,15 @@ class LabelArchive:
 
     def _store_all(self) -> Iterator[PacsError | None]:
         for entry in self._index.images.values():
-            for version in self._store.versions(entry.image_id, FINAL):
-                key = (entry.image_id, version.number)
-                if key not in self._hopeless and not self.is_archived(*key):
+            for version in self._waiting(entry.image_id):
+                if (entry.image_id, version.number) not in self._hopeless:
                     yield _trying(self._archive, entry, version)
 
     def _archive(self, entry: ImageEntry, version: LabelVersion) -> None:
         device, number = self._records.device_uid(), version.number
         label = self._store.read(entry.image_id, FINAL, number)
         headers = self._index.headers(entry)
-        before = self._records.find(entry.image_id, version.base) if version.base else None
+        before = self._records.newest_before(entry.image_id, number)
         sop, series = derived_uid(device, entry.image_id, FINAL, str(number)), derived_uid(device, entry.image_id)
         try:
             report = keypoints_sr(
@@ -175,7 +187,7 @@ class LabelArchive:
         series, sop = place
         self._records.add(entry.image_id, sop, Record(number, entry.instances[0].study_uid, series, origin))
         if origin == IMPORTED:
-            self._submissions.audit.record("archive", "label.import", image=entry.image_id, version=number)
+            self._submissions.audit.note("archive", "label.import", image=entry.image_id, version=number)
 
     def _save(self, entry: ImageEntry, label: CineLabel, *, base: int) -> int:
         assert label.revision is not None
