@@ -2,7 +2,7 @@
 
 Every replay begins with the same weights, those of a small network trained on other patients. In each round a strategy looks
 at what the network says of the pool and asks for a few labels; the network starts again from the common weights and is
-fine-tuned on all labels so far, half of each batch being frames that it was first trained on, lest it forget; then its error is
+fine-tuned on all labels so far, a quarter of each batch being frames that it was first trained on, lest it forget; then its error is
 measured on the whole pool and on patients that are never labelled. Replays differ by seed: in the patients that make up the pool
 (the same for all strategies, so that strategies are compared in pairs), in the order of training and in the draws of ``random``.
 
@@ -31,6 +31,7 @@ from monai_tavr.keypoints import KeypointSchema, KeypointState
 __all__ = ["Replay", "ReplaySettings", "frame_errors", "run_replays"]
 
 _FRAME_PX = 512  # errors are in pixels of a frame of this width
+_PER_BATCH = (12, 4)  # frames of the pool, and of those that the common weights were trained on
 _MISS_PX = 50.0  # a missed or invented point, and the most that a misplaced one counts
 
 
@@ -51,8 +52,8 @@ class ReplaySettings:
 
     rounds: int = 6
     batch: int = 16
-    iterations: int = 300
-    learning_rate: float = 2e-3
+    iterations: int = 600
+    learning_rate: float = 4e-3
     pool_share: float = 0.7
     gap: int = 5
     patient_lead: int = 4
@@ -111,7 +112,12 @@ class Replay:
             new = self.student.lessons(frames.select(np.array(labelled)))
             order = seed * 1000 + len(labelled)
             self.student.train(
-                [new, self.memory], iterations=s.iterations, learning_rate=s.learning_rate, seed=order, fixed_statistics=True
+                [new, self.memory],
+                per_batch=_PER_BATCH,
+                iterations=s.iterations,
+                learning_rate=s.learning_rate,
+                seed=order,
+                fixed_statistics=True,
             )
 
     def choose(self, frames: FrameArrays, outputs: FrameOutputs, labelled: Sequence[int], strategy: str, seed: int) -> list[int]:

@@ -188,7 +188,7 @@ class Student:
         *,
         iterations: int,
         learning_rate: float,
-        batch_size: int = 16,
+        per_batch: Sequence[int] = (16,),
         seed: int = 0,
         fixed_statistics: bool = False,
         progress: Any = None,
@@ -196,10 +196,10 @@ class Student:
         """Train on frames, in another order in every pass, shifted a little and with other contrast.
 
         Args:
-            lessons: sets of frames, each of which gives an equal share of every batch.
+            lessons: sets of frames.
             iterations: batches.
             learning_rate: at the start; it falls along half a cosine.
-            batch_size: frames per batch.
+            per_batch: how many frames each set gives to every batch.
             seed: of the order and the augmentation.
             fixed_statistics: keep those of the batch normalisation: a handful of frames would spoil them.
             progress: called with 1 after every batch.
@@ -213,8 +213,7 @@ class Student:
         for module in self.network.modules():
             if fixed_statistics and isinstance(module, nn.BatchNorm2d):
                 module.eval()
-        share = max(1, batch_size // len(lessons))
-        batches = [_batches(len(part), share, iterations, rng) for part in lessons]
+        batches = [_batches(len(part), count, iterations, rng) for part, count in zip(lessons, per_batch, strict=True)]
         for step in range(iterations):
             optimizer.param_groups[0]["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / iterations))
             images = torch.cat([part.images[b[step]] for part, b in zip(lessons, batches, strict=True)]).float()

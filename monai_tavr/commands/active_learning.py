@@ -63,7 +63,7 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     numbers = {
         "rounds": (6, "how often labels are asked for"),
         "batch": (16, "labels per round"),
-        "iterations": (300, "batches of 16 in each fine-tuning"),
+        "iterations": (600, "batches of 16 in each fine-tuning"),
         "image-size": (96, "side of the network's input"),
         "every": (2, "of each cine, every N-th frame is in the pool"),
         "gap": (5, "least distance between labelled frames of a cine"),

@@ -52,7 +52,7 @@ def test_training_lowers_the_error_and_leaves_the_common_start_alone(replay):
     frames, student = make_frames(2), Student(image_size=64)
     start = student.state()
     before = frame_errors(student.ask(frames), frames).mean()
-    student.train([student.lessons(frames)], iterations=60, learning_rate=5e-3, batch_size=8)
+    student.train([student.lessons(frames)], iterations=60, learning_rate=5e-3, per_batch=(8,))
     assert frame_errors(student.ask(frames), frames).mean() < 0.7 * before
     student.restore(start)
     assert frame_errors(student.ask(frames), frames).mean() == pytest.approx(before)
