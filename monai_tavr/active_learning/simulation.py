@@ -2,9 +2,10 @@
 
 Every replay begins with the same weights, those of a small network trained on other patients. In each round a strategy looks
 at what the network says of the pool and asks for a few labels; the network starts again from the common weights and is
-fine-tuned on all labels so far, a quarter of each batch being frames that it was first trained on, lest it forget; then its error is
-measured on the whole pool and on patients that are never labelled. Replays differ by seed: in the patients that make up the pool
-(the same for all strategies, so that strategies are compared in pairs), in the order of training and in the draws of ``random``.
+fine-tuned on all labels so far, a quarter of each batch being frames that it was first trained on, lest it forget; then its
+error is measured on the whole pool and on patients that are never labelled. Replays differ by seed: in the patients that make
+up the pool (the same for all strategies, so that strategies are compared in pairs), in the order of training and in the draws of
+``random``.
 
 Every finished round is a line of ``rounds.jsonl``; a replay that was stopped goes on there.
 """
