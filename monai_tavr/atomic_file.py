@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["creating", "replacing", "replacing_path"]
+__all__ = ["creating", "remove_leftovers", "replacing", "replacing_path"]
+
+_ABANDONED_SECONDS = 3600  # a temporary file that old belongs to a process that was killed
 
 
 @contextmanager
@@ -28,8 +31,12 @@ def replacing_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def creating(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def creating(path: str | os.PathLike[str], *, mode: int = 0o644) -> Iterator[BinaryIO]:
     """As :func:`replacing`, but for a new file: one that is there already stays, even if it came while the block ran.
+
+    Args:
+        path: the file.
+        mode: its permissions from the first moment on, e.g. 0o600 for a secret.
 
     Raises:
         FileExistsError: there is such a file.
@@ -40,12 +47,22 @@ def creating(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         os.link(temporary, path)  # unlike a rename it never takes the place of another file
         temporary.unlink()
 
-    with _beside(Path(path), publish) as temporary, temporary.open("wb") as stream:
+    with _beside(Path(path), publish, mode=mode) as temporary, temporary.open("wb") as stream:
         yield stream
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half-written below a folder, once it is old enough to be nobody's."""
+    for path in folder.rglob(".*.part*"):
+        try:
+            if time.time() - path.lstat().st_mtime > _ABANDONED_SECONDS:
+                path.unlink()
+        except OSError:
+            continue  # somebody else's, or gone
+
+
 @contextmanager
-def _beside(path: Path, publish: Callable[[Path], object], *, suffix: str = "") -> Iterator[Path]:
+def _beside(path: Path, publish: Callable[[Path], object], *, suffix: str = "", mode: int = 0o644) -> Iterator[Path]:
     """An empty file in the folder of ``path``; when the block has written and closed it, it is flushed and published."""
     _make_folder(path.parent)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=f".part{suffix}")
@@ -55,7 +72,7 @@ def _beside(path: Path, publish: Callable[[Path], object], *, suffix: str = "") 
         yield temporary
         with temporary.open("r+b") as stream:
             os.fsync(stream.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         publish(temporary)
         _flush_folder(path.parent)
     except BaseException:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from monai_tavr.atomic_file import creating, replacing, replacing_path
+from monai_tavr.atomic_file import creating, remove_leftovers, replacing, replacing_path
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -77,3 +79,29 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, write) -> None
     (tmp_path / "taken").write_bytes(b"a file")
     with pytest.raises(NotADirectoryError, match="taken"), write(tmp_path / "taken" / "a.bin"):
         pass
+
+
+def test_a_secret_is_nobody_elses_from_its_first_moment_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes, link = [], os.link
+
+    def watched(source: Path, target: Path) -> None:
+        modes.append(source.stat().st_mode & 0o777)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", watched)
+    for name, mode in (("secret", 0o600), ("plain", 0o644)):
+        with creating(tmp_path / name, mode=mode):
+            pass
+        assert (tmp_path / name).stat().st_mode & 0o777 == mode
+    assert modes == [0o600, 0o644]
+
+
+def test_leftovers_go_once_they_are_old(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    old, other, young, whole = (tmp_path / "deep" / n for n in (".a.bin.x.part", ".a.mp4.x.part.mp4", ".b.bin.x.part", "a.part"))
+    for path in (old, other, young, whole):
+        path.touch()
+    for path in (old, other, whole):
+        os.utime(path, (time.time() - 7200,) * 2)
+    remove_leftovers(tmp_path)
+    assert sorted((tmp_path / "deep").iterdir()) == [young, whole]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import os
@@ -15,14 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pydicom
 import pytest
 from app_server import free_port, start_server, stop_server
+from in_process import Client
 from orthanc import PASSWORD, USER, Orthanc
 from PIL import Image
-from starlette.types import ASGIApp
 from test_dicomweb import STORED, as_pixels, parts
 
 from label_app.lib.backend import Backend
@@ -84,27 +82,6 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
         yield archive
     finally:
         archive.close()
-
-
-class Client:
-    """Asks an application in this process."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        async def ask() -> httpx.Response:
-            transport = httpx.ASGITransport(self._app, client=("127.0.0.1", 1))
-            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-                return await client.request(method, path, **options)
-
-        return asyncio.run(ask())
-
-    def get(self, path: str, **options: Any) -> httpx.Response:
-        return self.request("GET", path, **options)
-
-    def put(self, path: str, **options: Any) -> httpx.Response:
-        return self.request("PUT", path, **options)
 
 
 @pytest.fixture
@@ -405,6 +382,25 @@ def test_the_cache_keeps_what_was_used_last(tmp_path: Path) -> None:
     with pytest.raises(PacsError):
         cache.path("1.4", lambda stream: (_ for _ in ()).throw(PacsError("gone")))
     assert [p.name for p in cache.folder.iterdir() if "1.4" in p.name] == []
+
+
+def test_to_use_a_file_is_not_to_change_it(tmp_path: Path) -> None:
+    """What was predicted on a file is known by the time of its change."""
+    cache = InstanceCache(tmp_path / "cache", limit_bytes=25)
+    path = cache.path("1.1", lambda stream: stream.write(b"0123456789"))
+    os.utime(path, (1000, 2000))
+    assert cache.path("1.1", lambda stream: stream.write(b"another")) == path
+    assert path.stat().st_mtime == 2000
+    assert time.time() - path.stat().st_atime < 600
+    assert cache._fetching == {}
+
+
+def test_a_study_list_that_cannot_be_read_is_a_problem_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = PacsClient(f"http://127.0.0.1:{free_port()}/dicom-web")
+    monkeypatch.setattr(client, "studies", lambda modality: [{"PatientName": PATIENT}["StudyInstanceUID"]])
+    index = PacsIndex(client, InstanceCache(tmp_path, limit_bytes=1))
+    with pytest.raises(PacsError, match=r"cannot be read \(KeyError\)"):
+        index.refresh()
 
 
 def test_a_server_without_its_archive_starts_at_once(tmp_path: Path) -> None:

@@ -46,16 +46,16 @@ class InstanceCache:
         path = self.folder / f"{sop_uid}.dcm"
         with self._guard:
             lock = self._fetching[sop_uid]
-        with lock:
-            try:
-                os.utime(path)  # used now
-                return path
-            except FileNotFoundError:
-                pass
-            with replacing(path) as stream:
-                fetch(stream)
+        try:
+            with lock:
+                if _used(path):
+                    return path
+                with replacing(path) as stream:
+                    fetch(stream)
+        finally:
+            with self._guard:
+                self._fetching.pop(sop_uid, None)
         with self._guard:
-            self._fetching.pop(sop_uid, None)
             self._make_room()
         return path
 
@@ -66,7 +66,7 @@ class InstanceCache:
                 status = path.stat()
             except OSError:
                 continue  # another process was faster
-            files.append((status.st_mtime, status.st_size, path))
+            files.append((status.st_atime, status.st_size, path))
         total = sum(size for _, size, _ in files)
         removed = 0
         for used, size, path in sorted(files):
@@ -76,3 +76,15 @@ class InstanceCache:
             total, removed = total - size, removed + 1
         if removed:
             logger.info("cache: %d file(s) made room", removed)
+
+
+def _used(path: Path) -> bool:
+    """Note that a file is used now; False where it is not there.
+
+    The time of change stays: what was predicted on the file is known by it (:func:`label_app.lib.infers.cache.prediction_key`).
+    """
+    try:
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+    except FileNotFoundError:
+        return False
+    return True

@@ -19,14 +19,13 @@ import os
 import re
 import stat
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from monai_tavr.atomic_file import creating
+from monai_tavr.atomic_file import creating, remove_leftovers
 from monai_tavr.formats.label_json import CineLabel, Revision, label_to_dict, read_label_json
 
 __all__ = ["FINAL", "PREDICTION", "TAG", "LabelConflict", "LabelStore", "LabelVersion"]
@@ -39,7 +38,6 @@ TAG = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _IMAGE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _FILE = re.compile(rf"({TAG.pattern})\.([0-9]{{4,9}})\.json")
 _ATTEMPTS = 100  # each that fails is another one's success
-_ABANDONED_SECONDS = 3600  # a temporary file that old belongs to a process that was killed
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,8 @@ class LabelStore:
         self.folder = self.root / "labels"
         self._lock = threading.Lock()
         self._seen: dict[Path, tuple[tuple[int, int], LabelVersion | None]] = {}
-        self._remove_abandoned()
+        for written in ("labels", "archive", "cache"):
+            remove_leftovers(self.root / written)
 
     def save(
         self,
@@ -264,14 +263,6 @@ class LabelStore:
         with self._lock:
             self._seen[path] = (stamp, version)
         return version
-
-    def _remove_abandoned(self) -> None:
-        for path in self.folder.glob("*/.*.part"):
-            try:
-                if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
-                    path.unlink()
-            except OSError:
-                continue  # somebody else's, or gone
 
 
 def _check(image_id: str, tag: str) -> None:

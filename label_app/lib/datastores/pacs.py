@@ -116,10 +116,11 @@ class PacsIndex(StudyIndex):
     def _update_or_say_why(self) -> None:
         try:
             self._update()
-        except PacsError as error:
-            if self.problem is None:
-                logger.warning("studies: %s", error)
-            self.problem = error
+        except Exception as error:  # what an archive says may be damaged in any way; the words of other errors quote it
+            unreadable = PacsError(f"the archive's study list cannot be read ({type(error).__name__})")
+            before, self.problem = self.problem, error if isinstance(error, PacsError) else unreadable
+            if before is None:
+                logger.warning("studies: %s", self.problem)
         else:
             self.problem, self._found_at = None, time.monotonic()
         self._looked_at = time.monotonic()

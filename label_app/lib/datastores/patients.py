@@ -49,9 +49,8 @@ class PatientKeys:
 
     def _read_or_make(self) -> bytes:
         try:
-            with creating(self._path) as stream:
+            with creating(self._path, mode=0o600) as stream:
                 stream.write(secrets.token_bytes(_SECRET_BYTES))
-            self._path.chmod(0o600)
         except FileExistsError:
             pass
         except OSError as error:
