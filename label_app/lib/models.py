@@ -109,7 +109,15 @@ class ModelRegistry:
         weights = self.weights(model_id)
         if sha256_of(weights) != record.weights_sha256:
             raise ValueError(f"the weights of model {model_id} are not those that were published; activate another")
-        return record, self._load_trained(self._shipped, weights)
+        return record, self._try(weights)
+
+    def _try(self, weights: Path) -> KeypointPredictor:
+        """A predictor with these weights. Raises ValueError where they do not fit, or the device has no room for them."""
+        assert self._shipped is not None
+        try:
+            return self._load_trained(self._shipped, weights)
+        except RuntimeError as error:
+            raise ValueError(f"the weights cannot be loaded: {str(error).partition(chr(10))[0]}") from error
 
     @staticmethod
     def _shipped_record(predictor: KeypointPredictor) -> ModelRecord:
@@ -228,7 +236,7 @@ class ModelRegistry:
                 reason=reason,
                 author=author,
             )
-            self._load_trained(self._shipped, weights)  # what cannot be loaded has no place in the history
+            self._try(weights)  # what cannot be loaded has no place in the history
             self._keep(record, weights)
             if published:
                 self._activate(record.id)
@@ -253,9 +261,16 @@ class ModelRegistry:
 
     def _forget_other_unpublished(self, kept: str) -> None:
         """Nobody wants these weights; their figures stay."""
+        needed = (kept, self._read_active())  # an admin may have activated one all the same
         for model_id in self._ids():
-            if model_id != kept and not self.record(model_id).published:
+            if model_id not in needed and not self._was_published(model_id):
                 (self._folder_of(model_id) / _WEIGHTS).unlink(missing_ok=True)
+
+    def _was_published(self, model_id: str) -> bool:
+        try:
+            return self.record(model_id).published
+        except ValueError:  # damaged: who knows
+            return True
 
     def activate(self, model_id: str, *, anyway: bool = False) -> ModelRecord:
         """Make a model of the history the active one, e.g. to go back. The model that answers now goes on until this one can.

@@ -29,6 +29,8 @@ class Predictor:
 def load_trained(shipped: Predictor, weights: Path) -> Predictor:
     if weights.read_bytes() == b"damaged":
         raise ValueError("not weights")
+    if weights.read_bytes() == b"huge":
+        raise RuntimeError("out of memory\nTried to allocate")
     return Predictor(weights)
 
 
@@ -203,3 +205,30 @@ def test_without_weights_everything_says_what_is_missing(tmp_path: Path) -> None
     assert models.history() == []
     with pytest.raises(ValueError, match=r"the model cannot be used: models/model\.pt: no weights"):
         models.predictor()
+
+
+def test_the_weights_of_the_active_model_stay_though_it_was_not_published(tmp_path: Path, shipped: Path) -> None:
+    models = registry(tmp_path, shipped)
+    first = publish(models, weights(tmp_path, b"one"), published=False)
+    models.activate(first, anyway=True)
+    publish(models, weights(tmp_path, b"two"), published=False)
+    assert models.weights(first).read_bytes() == b"one"
+    restarted = registry(tmp_path, shipped)
+    assert restarted.predictor().weights.read_bytes() == b"one"
+    assert restarted.problem is None
+
+
+def test_a_damaged_record_keeps_no_other_model_out(tmp_path: Path, shipped: Path) -> None:
+    models = registry(tmp_path, shipped)
+    damaged = publish(models, weights(tmp_path, b"one"))
+    (tmp_path / "models" / damaged / "record.json").write_text("{")
+    kept = publish(models, weights(tmp_path, b"two"), parent=SHIPPED, published=False)
+    assert models.weights(kept).read_bytes() == b"two"
+    assert models.weights(damaged).read_bytes() == b"one"
+
+
+def test_a_device_without_room_is_said_in_words(tmp_path: Path, shipped: Path) -> None:
+    models = registry(tmp_path, shipped)
+    with pytest.raises(ValueError, match="cannot be loaded: out of memory"):
+        publish(models, weights(tmp_path, b"huge"))
+    assert list((tmp_path / "models").iterdir()) == []

@@ -271,3 +271,41 @@ def test_a_damaged_state_is_left_out(site: Site) -> None:
     (site.folder / "training" / "state.json").write_text('{"status": "RUN')
     site.restart()
     assert site.training.status() is None
+
+
+def test_what_nobody_foresaw_ends_the_training_all_the_same(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*arguments: Any, **more: Any) -> None:
+        raise KeyError("/studies/Doe_John.dcm")
+
+    site.plan()
+    with monkeypatch.context() as patch:
+        patch.setattr(site.models, "publish", fails)
+        site.start()
+        state = site.finish()
+    assert state["status"] == "ERROR"
+    assert "could not be finished (KeyError)" in state["details"][-1]
+    assert "Doe" not in state["details"][-1]
+    site.start()
+    assert site.finish()["status"] == "DONE"
+
+
+def test_an_audit_log_that_is_full_neither_loses_a_model_nor_keeps_a_training_going(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(line: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    site.plan()
+    site.start()
+    monkeypatch.setattr(site.training._audit, "_append", full)
+    state = site.finish()
+    assert (state["status"], state["result"]["published"]) == ("DONE", True)
+    assert "the audit log cannot be written" in caplog.text
+    monkeypatch.undo()
+    script = WORKER.replace("__PLAN__", repr(str(site.plan_file)))
+    monkeypatch.setattr(process, "_WORKER", (sys.executable, "-c", script))
+    site.plan(hang=True)
+    site.start()
+    site.wait(lambda: site.reached(1))
+    monkeypatch.setattr(site.training._audit, "_append", full)
+    assert (site.training.stop(ANN) or {})["status"] == "STOPPED"

@@ -182,7 +182,14 @@ class Training:
         self._follower.start()
 
     def _follow(self, process: subprocess.Popen[str], run: Path, parent: str, labels: dict[str, Any], user: User) -> None:
-        """Take in what the process says until it ends, and publish what it made."""
+        """Take in what the process says until it ends, and publish what it made. Whatever happens, the training ends."""
+        try:
+            self._listen(process, run, parent, labels, user)
+        except Exception as error:
+            logger.exception("the training could not be finished")
+            self._end("ERROR", f"the training could not be finished ({type(error).__name__}); the server's log says more")
+
+    def _listen(self, process: subprocess.Popen[str], run: Path, parent: str, labels: dict[str, Any], user: User) -> None:
         result, error = None, "the training process ended without a reason"
         assert process.stdout is not None
         for line in process.stdout:
@@ -228,10 +235,10 @@ class Training:
                 published=published,
                 reason=reason,
             )
-            self._audit.record(user, "model.publish" if published else "model.keep", model=record.id)
         except (ValueError, OSError) as error:
             self._end("ERROR", f"the new model could not be kept: {getattr(error, 'strerror', None) or error}")
             return
+        self._audit.note(user, "model.publish" if published else "model.keep", model=record.id)
         shutil.rmtree(run, ignore_errors=True)
         result = {"published": published, "id": record.id, "reason": reason, "scores": record.scores}
         self._take({"progress": {"score": new, "active_score": old}})
@@ -252,7 +259,7 @@ class Training:
             if process is None or follower is None:
                 return None
             self._stopping = True
-            self._audit.record(user, "train.stop")
+            self._audit.note(user, "train.stop")
         end_group(process)
         follower.join(GRACE_SECONDS)  # it has the last word on the state
         return self.status()
