@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 
-from label_app.lib.datastores.cine_files import open_files, reason_of
+from label_app.lib.datastores.cine_files import UNREADABLE, open_files, reason_of
 from label_app.lib.datastores.label_store import LabelStore
 from label_app.lib.datastores.patients import PatientKeys
 from label_app.lib.datastores.study_index import ImageEntry, StudyIndex
@@ -55,7 +55,7 @@ def image_router(index: StudyIndex, store: LabelStore, patients: PatientKeys) ->
         instance, number = (entry.instances[0], frame) if single else (entry.instances[frame], 0)
         try:
             content = rendered_frame(instance, number, image_format="PNG")
-        except (ValueError, RuntimeError, OSError) as error:
+        except UNREADABLE as error:
             raise HTTPException(422, f"frame {frame} cannot be shown: {reason_of(error)}") from error
         return Response(content, media_type="image/png", headers=_CACHE)
 

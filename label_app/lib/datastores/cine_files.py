@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pydicom.errors import InvalidDicomError
+
 from monai_tavr.dicom import Cine, CineError, open_cine
 
-__all__ = ["open_files", "reason_of"]
+__all__ = ["UNREADABLE", "open_files", "reason_of"]
+
+UNREADABLE = (  # what reading and decoding raise for damaged files
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    InvalidDicomError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
 
 
 def open_files(paths: Sequence[str | Path]) -> Cine:

@@ -17,7 +17,7 @@ from pydicom.encaps import get_frame
 from pydicom.pixels import pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
 
-from label_app.lib.datastores.study_index import Instance
+from label_app.lib.datastores.study_index import Instance, whole
 from monai_tavr.dicom import open_cine
 
 __all__ = ["decoded_frame", "media_type", "rendered_frame", "stored_frame"]
@@ -106,8 +106,11 @@ def _enter_pixel_data(stream: io.BufferedReader, syntax: UID) -> None:
 
 
 def _native_length(instance: Instance) -> int:
-    h = instance.header
-    return int(h.Rows) * int(h.Columns) * int(h.get("SamplesPerPixel") or 1) * int(h.BitsAllocated) // 8
+    rows, columns, bits = (whole(instance.header, keyword) for keyword in ("Rows", "Columns", "BitsAllocated"))
+    length = rows * columns * (whole(instance.header, "SamplesPerPixel") or 1) * bits // 8
+    if length <= 0:
+        raise ValueError("the header does not say how large a frame is")
+    return length
 
 
 def _complete(frame: bytes, length: int) -> bytes:

@@ -5,6 +5,7 @@ Handlers are plain functions, so FastAPI runs them in worker threads: reading an
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 from collections.abc import Iterable, Iterator
@@ -17,15 +18,18 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from label_app.lib.datastores.cine_files import reason_of
+from label_app.lib.datastores.cine_files import UNREADABLE, reason_of
 from label_app.lib.datastores.study_index import Instance, StudyIndex
 from label_app.lib.dicomweb.frames import decoded_frame, media_type, rendered_frame, stored_frame
 from label_app.lib.dicomweb.query import instance_result, matches, page, series_result, study_result
 
 __all__ = ["Uid", "add_study_search", "dicom_json", "dicomweb_router"]
 
+logger = logging.getLogger(__name__)
+
 _UID_PATTERN = r"^[0-9]+(\.[0-9]+)*$"
 Uid = Annotated[str, PathParameter(pattern=_UID_PATTERN, max_length=64)]
+_DATE = re.compile(r"[0-9]{8}")
 _LARGE_ELEMENT = 1 << 20  # bytes; lookup tables are smaller, and a viewer needs nothing bigger
 _THUMBNAIL_SIZE = 128
 _CHUNK = 1 << 20
@@ -79,11 +83,11 @@ def _add_search(router: APIRouter, index: StudyIndex) -> None:
 def _add_retrieve(router: APIRouter, index: StudyIndex) -> None:
     @router.get("/studies/{study}/metadata")
     def study_metadata(study: Uid) -> Response:
-        return dicom_json([_metadata(i) for i in _members(index, study)])
+        return dicom_json(_all_metadata(_members(index, study)))
 
     @router.get("/studies/{study}/series/{series}/metadata")
     def series_metadata(study: Uid, series: Uid) -> Response:
-        return dicom_json([_metadata(i) for i in _members(index, study, series)])
+        return dicom_json(_all_metadata(_members(index, study, series)))
 
     @router.get("/studies/{study}/series/{series}/instances/{sop}/metadata")
     def instance_metadata(study: Uid, series: Uid, sop: Uid) -> Response:
@@ -95,7 +99,10 @@ def _add_retrieve(router: APIRouter, index: StudyIndex) -> None:
 
     @router.get("/studies/{study}/series/{series}")
     def retrieve_series(study: Uid, series: Uid) -> Response:
-        return _files_response(_members(index, study, series))
+        there = [i for i in _members(index, study, series) if i.path.is_file()]
+        if not there:
+            raise HTTPException(404, "no such series in this study")
+        return _files_response(there)
 
     @router.get("/studies/{study}/series/{series}/instances/{sop}/frames/{frames}")
     def retrieve_frames(request: Request, study: Uid, series: Uid, sop: Uid, frames: str) -> Response:
@@ -152,7 +159,7 @@ def _grouped(instances: Iterable[Instance], key: str) -> list[list[Instance]]:
 def _newest_first(study: Dataset) -> tuple[int, str, str]:
     """Studies of one day in the order of their patients, as a list of people is read."""
     date = str(study.get("StudyDate") or "")
-    return -int(date) if date.isdigit() else 0, str(study.get("PatientID") or ""), str(study.get("StudyTime") or "")
+    return -int(date) if _DATE.fullmatch(date) else 0, str(study.get("PatientID") or ""), str(study.get("StudyTime") or "")
 
 
 def _search(request: Request, results: list[Dataset]) -> Response:
@@ -171,13 +178,27 @@ def dicom_json(content: list[dict[str, Any]]) -> Response:
 
 def _metadata(instance: Instance) -> dict[str, Any]:
     """All attributes but pixels, private elements and oversized values."""
-    dataset = pydicom.dcmread(instance.path, stop_before_pixels=True)
-    dataset.remove_private_tags()
-    for element in list(dataset):
-        if isinstance(element.value, bytes) and len(element.value) > _LARGE_ELEMENT:
-            del dataset[element.tag]
-    dataset.AvailableTransferSyntaxUID = instance.transfer_syntax_uid
-    return dataset.to_json_dict(suppress_invalid_tags=True)
+    try:
+        dataset = pydicom.dcmread(instance.path, stop_before_pixels=True)
+        dataset.remove_private_tags()
+        for element in list(dataset):
+            if isinstance(element.value, bytes) and len(element.value) > _LARGE_ELEMENT:
+                del dataset[element.tag]
+        dataset.AvailableTransferSyntaxUID = instance.transfer_syntax_uid
+        return dataset.to_json_dict(suppress_invalid_tags=True)
+    except Exception as error:  # the file may have gone, or be damaged in any way; words would quote it
+        raise HTTPException(422, f"the header of an instance cannot be read ({type(error).__name__})") from error
+
+
+def _all_metadata(instances: list[Instance]) -> list[dict[str, Any]]:
+    """Of those that can be read: one damaged file hides no others."""
+    found = []
+    for instance in instances:
+        try:
+            found.append(_metadata(instance))
+        except HTTPException as error:
+            logger.warning("studies: left out 1 instance: %s", error.detail)
+    return found
 
 
 def _frame_indices(instance: Instance, numbers: str) -> list[int]:
@@ -187,6 +208,8 @@ def _frame_indices(instance: Instance, numbers: str) -> list[int]:
     indices = [int(n) - 1 for n in numbers.split(",")]
     if not instance.number_of_frames:
         raise HTTPException(404, "this instance has no frames")
+    if len(set(indices)) < len(indices):  # each is read and held once
+        raise HTTPException(400, "a frame is named twice")
     for i in indices:
         if not 0 <= i < instance.number_of_frames:
             raise HTTPException(404, f"no frame {i + 1}; this instance has frames 1 to {instance.number_of_frames}")
@@ -209,7 +232,7 @@ def _frame_part(instance: Instance, index: int, decoded: bool) -> tuple[str, byt
             frame, syntax = decoded_frame(instance, index), str(ExplicitVRLittleEndian)
         else:
             frame, syntax = stored_frame(instance, index)
-    except (ValueError, RuntimeError, OSError) as error:
+    except UNREADABLE as error:
         raise HTTPException(422, f"frame {index + 1} cannot be read: {reason_of(error)}") from error
     return f"{media_type(syntax)};transfer-syntax={syntax}", frame
 
@@ -246,7 +269,7 @@ def _picture(request: Request, instance: Instance, index: int, size: int | None 
     image_format = "PNG" if "image/png" in request.headers.get("accept", "").split(",")[0] else "JPEG"
     try:
         content = rendered_frame(instance, index, image_format=image_format, size=size)
-    except (ValueError, RuntimeError, OSError) as error:
+    except UNREADABLE as error:
         raise HTTPException(422, f"frame {index + 1} cannot be rendered: {reason_of(error)}") from error
     return Response(content, media_type=f"image/{image_format.lower()}", headers=_CACHE)
 
