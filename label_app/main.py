@@ -1,4 +1,4 @@
-"""The MONAI Label app: TAVR keypoints on X-ray angiography cines of a folder.
+"""The MONAI Label app: TAVR keypoints on X-ray angiography cines of a folder or an archive.
 
 MONAI Label's server loads this file and makes the class. Start it by ``monai-tavr serve`` or ``python -m label_app.server``: they
 put the guard in front of the server, without which this app does not start.
@@ -39,7 +39,7 @@ TASK = "tavr_keypoints"
 
 
 class TAVRApp(MONAILabelApp):
-    """One inference task over the registered images of the studies folder.
+    """Inference, training, strategies and scores over the registered images of the studies.
 
     Args:
         app_dir: this folder.

@@ -34,6 +34,7 @@ from label_app.lib.datastores.pacs_error import PacsError, explain_pacs_error
 from label_app.lib.datastores.patients import PatientKeys
 from label_app.lib.datastores.study_index import StudyIndex
 from label_app.lib.dicomweb.routes import dicomweb_router
+from label_app.lib.discreet_log import DiscreetFormatter
 from label_app.lib.guard import Guard
 from label_app.lib.image_routes import image_router
 from label_app.lib.label_routes import label_router
@@ -164,7 +165,9 @@ def serve(
     Raises:
         ValueError: the studies folder or the address cannot be used; says why.
     """
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(DiscreetFormatter())
+    logging.basicConfig(level=log_level.upper(), handlers=[handler])
     warnings.filterwarnings("ignore", module=r"pydicom\.")  # they quote what a damaged header holds, patients' names too
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it writes the addresses that it asks
@@ -199,6 +202,8 @@ def _stop(signum: int, frame: object) -> NoReturn:
 
 
 def _check_port_is_free(host: str, port: int) -> None:
+    if not 0 <= port <= 65535:
+        raise ValueError(f"--port must be a number up to 65535, got {port}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

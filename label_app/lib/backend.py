@@ -73,7 +73,7 @@ class Backend:
         try:
             self._loaded.set_result(_monai_label(self._conf))
         except BaseException as error:  # reported to every request that waits
-            logger.exception("MONAI Label could not be loaded")
+            logger.exception("MONAI Label could not be loaded: %s", error)
             self._loaded.set_exception(error)
 
     @property

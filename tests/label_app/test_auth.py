@@ -99,7 +99,10 @@ def test_protected_servers_start(tmp_path: Path) -> None:
         (["--token-file", "nowhere.json"], "make a first token"),
         (["--tls-cert", "cert.pem"], "belong together"),
         (["--tls-cert", "cert.pem", "--tls-key", "key.pem"], "cert.pem is not a file"),
+        (["--tls-cert", "t.txt", "--tls-key", "t.txt"], "are no certificate and its key"),
+        (["--port", "99999"], "--port must be a number up to 65535"),
         (["--oidc-issuer", "https://login.example"], "--oidc-client-id"),
+        (["--oidc-issuer", "https://login.example", "--oidc-client-secret-file", "no.txt"], "no.txt: No such file"),
         (["--oidc-issuer", "http://login.example", "--oidc-client-id", "x"], "must be an https:// address"),
         (["--oidc-issuer", "https://login.example", "--oidc-client-id", "x", "--oidc-role", "boss=root"], "--oidc-role"),
     ],
@@ -108,6 +111,7 @@ def test_the_command_says_what_to_do(
     options: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.txt").write_text("no certificate")
     assert server_main(["start_server", "--studies", str(tmp_path), *options]) == 2
     assert words in capsys.readouterr().err
     assert main(["serve", "--studies", str(tmp_path), *options]) == 2

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from app_server import MARKS_SOP, Studies, mark_points
-from monailabel.interfaces.exception import MONAILabelException
+from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 
 from label_app.lib.infers.batch import BatchPrediction, BatchRunning
 from label_app.lib.infers.cache import PredictionCache, prediction_key
@@ -245,19 +245,21 @@ def test_a_batch_goes_on_after_a_damaged_image_and_can_be_stopped() -> None:
         seen.append(image)
         assert go.wait(60)
         if image == "bad":
-            raise ValueError("damaged")
+            raise MONAILabelException(MONAILabelError.INVALID_INPUT, "damaged")
+        if image == "worse":
+            raise RuntimeError("/studies/Doe_John.dcm")
 
     batch = BatchPrediction(predict)
     assert batch.status() is None
     assert batch.stop() is None
-    batch.start(["a", "bad", "c"], model="m")
+    batch.start(["a", "bad", "worse", "c"], model="m")
     with pytest.raises(BatchRunning):
         batch.start(["d"], model="m")
     go.set()
     wait(lambda: not batch.running)
     state = batch.status() or {}
-    assert (state["status"], state["progress"]) == ("DONE", {"done": 3, "images": 3, "failed": 1})
-    assert state["details"][1:] == ["bad: damaged", "3 image(s) predicted, 1 of them failed"]
+    assert (state["status"], state["progress"]) == ("DONE", {"done": 4, "images": 4, "failed": 2})
+    assert state["details"][1:] == ["bad: damaged", "worse: RuntimeError", "4 image(s) predicted, 2 of them failed"]
     go.clear()
     batch.start(["e", "f"], model="m")
     wait(lambda: seen[-1] == "e")
@@ -265,4 +267,4 @@ def test_a_batch_goes_on_after_a_damaged_image_and_can_be_stopped() -> None:
     go.set()
     batch.start(["g"], model="m")
     wait(lambda: not batch.running)
-    assert seen == ["a", "bad", "c", "e", "g"]
+    assert seen == ["a", "bad", "worse", "c", "e", "g"]

@@ -105,7 +105,7 @@ class NextFrame:
         for image in self._labels.images():
             current = self._labels.current(image) if image in images else None
             taken |= {(image, f) for f in current.frames} if current else set()
-        for image, frame in request.exclude:
+        for image, frame in set(request.exclude):
             if image in images:
                 taken |= {(image, f) for f in range(images[image].number_of_frames)} if frame is None else {(image, frame)}
         return sorted(place for place in taken if place[0] in images)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ssl
 from pathlib import Path
 
 from label_app.lib.auth.access import Access
@@ -24,6 +25,8 @@ def build_access(args: argparse.Namespace) -> Access:
     for path in (args.tls_cert, args.tls_key):
         if path is not None and not Path(path).is_file():
             raise ValueError(f"{path} is not a file; --tls-cert and --tls-key name files in PEM format")
+    if args.tls_cert is not None:
+        _check_certificate(args.tls_cert, args.tls_key)
     return Access(
         host=args.host,
         tokens=_tokens(args.token_file),
@@ -32,6 +35,16 @@ def build_access(args: argparse.Namespace) -> Access:
         tls=args.tls_cert is not None,
         insecure_http=args.insecure_http,
     )
+
+
+def _check_certificate(certificate: str, key: str) -> None:
+    try:
+        # an empty password, or OpenSSL would wait for one to be typed
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        raise ValueError(
+            f"{certificate} and {key} are no certificate and its key, in PEM format and without a password: {error.strerror}"
+        ) from error
 
 
 def _tokens(path: str | None) -> TokenFile | None:
@@ -54,7 +67,10 @@ def _issuer(args: argparse.Namespace) -> Issuer | None:
         return None
     secret = None
     if args.oidc_client_secret_file is not None:
-        secret = Path(args.oidc_client_secret_file).read_text(encoding="utf-8").strip()
+        try:
+            secret = Path(args.oidc_client_secret_file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ValueError(f"--oidc-client-secret-file {args.oidc_client_secret_file}: {error.strerror}") from error
     roles = dict(_role(text) for text in args.oidc_role) if args.oidc_role else {role: role for role in ROLES}
     return Issuer(
         IssuerOptions(

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from label_app.lib.datastores.pacs_error import PacsError
+
 __all__ = ["BatchPrediction", "BatchRunning"]
 
 _LINES = 20
@@ -78,7 +80,7 @@ class BatchPrediction:
                 failed = 0
             except Exception as error:  # one damaged image must not keep the others waiting
                 failed = 1
-                self._say(state, f"{image}: {getattr(error, 'msg', error)}")
+                self._say(state, f"{image}: {_words(error)}")
             with self._lock:
                 progress = state["progress"]
                 state["progress"] = progress | {"done": progress["done"] + 1, "failed": progress["failed"] + failed}
@@ -104,6 +106,11 @@ class BatchPrediction:
                 return
             state["status"], state["end_ts"] = status, _now()
             state["details"] = [*state["details"], words][-_LINES:]
+
+
+def _words(error: Exception) -> str:
+    """What is meant for people; other words may quote paths."""
+    return str(error) if isinstance(error, PacsError) else str(getattr(error, "msg", type(error).__name__))  # MONAI Label's
 
 
 def _now() -> str:
