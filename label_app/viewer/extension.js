@@ -1,6 +1,7 @@
 // The OHIF extension: the panel, the tool and the session of a visit. OHIF imports this file as it is; there is no bundler and no
 // React to import.
 
+import { addressFollower } from './address.js';
 import { bindKeys } from './keys.js';
 import { mountPanel } from './panel.js';
 import { bindPictureKeys } from './picture-keys.js';
@@ -10,7 +11,6 @@ import { OhifView, activeViewport, connect, ohifPicture, showIndex } from './vie
 
 export const EXTENSION_ID = 'tavr-keypoints';
 const STYLES = ['panel.css', 'picture.css'];
-const ADDRESS_MS = 300; // browsers limit how often the address may change
 
 let services = null;
 const view = new OhifView(drawNow);
@@ -71,19 +71,19 @@ function playStacks(cineService) {
   cineService.setServiceImplementation({ playClip, stopClip, getSyncedViewports: () => [] });
 }
 
-// a reload comes back to the image and frame on screen
 function followAddress() {
-  let later = null;
-  return view.onView(() => {
-    clearTimeout(later);
-    later = setTimeout(() => {
-      const shown = view.shown();
-      const study = view.study();
-      if (!shown || !study || view.travelling || !session) return;
-      const query = new URLSearchParams({ StudyInstanceUIDs: study, initialSOPInstanceUID: shown.sop });
-      history.replaceState(history.state, '', `${location.pathname}?${query}#frame=${shown.frame}`);
-    }, ADDRESS_MS);
+  const { follow, end } = addressFollower(() => {
+    const shown = view.shown();
+    const study = view.study();
+    if (!shown || !study || view.travelling || !session) return null;
+    const query = new URLSearchParams({ StudyInstanceUIDs: study, initialSOPInstanceUID: shown.sop });
+    return `${location.pathname}?${query}#frame=${shown.frame}`;
   });
+  const endWatching = view.onView(follow);
+  return () => {
+    endWatching();
+    end();
+  };
 }
 
 export default {

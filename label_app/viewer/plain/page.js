@@ -1,5 +1,6 @@
 // The plain page: the keypoints without OHIF, for browsers without WebGL. Panel, keys and session are those of OHIF.
 
+import { addressFollower } from '../address.js';
 import { bindKeys } from '../keys.js';
 import { mountPanel } from '../panel.js';
 import { Session } from '../session.js';
@@ -52,15 +53,13 @@ function ohifAddress({ study, frames }, frame) {
   return `/ohif/tavr?${query}#frame=${frames[frame].frame}`;
 }
 
-// the address comes back to what is open; browsers limit how often it may change
-let later = null;
+const address = addressFollower(() => view.image && `/tavr/plain/?${new URLSearchParams({ image: view.image.id, frame: view.frame })}`);
 function follow() {
   const { image, frame } = view;
   node('place').textContent = image ? `Frame ${frame + 1} / ${image.frames.length}` : '';
   mark(image?.id);
   if (image) node('other').href = ohifAddress(image, frame);
-  clearTimeout(later);
-  later = setTimeout(() => image && history.replaceState(null, '', `/tavr/plain/?${new URLSearchParams({ image: image.id, frame })}`), 300);
+  address.follow();
 }
 
 // a submit changes how many frames of an image are labelled
