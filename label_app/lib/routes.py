@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Form, HTTPException, Request, UploadFile
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
@@ -15,6 +15,9 @@ from label_app.lib.infers.multipart import multipart_answer
 from label_app.lib.infers.request import parse_params
 from monai_tavr.active_learning.strategies import STRATEGIES
 from monai_tavr.keypoints import TAVR11
+
+if TYPE_CHECKING:
+    from label_app.main import TAVRApp
 
 __all__ = ["app_router", "viewer_router"]
 
@@ -57,7 +60,12 @@ def app_router(backend: Backend) -> APIRouter:
         asked = {**request, "model": model, "image": image}
         if output == "json":
             return backend.answer(lambda app: app.infer(asked)["params"])
-        return backend.answer(lambda app: multipart_answer(app.infer(asked)["params"], app.datastore().entry(image).paths[0]))
+
+        def with_markups(app: TAVRApp) -> Response:
+            answer = app.infer(asked)["params"]  # says what is wrong, before anything else is asked for
+            return multipart_answer(answer, app.datastore().entry(image).paths[0], schema=app.models.predictor().schema)
+
+        return backend.answer(with_markups)
 
     @router.get("/tavr/status")
     def status(request: Request) -> dict[str, Any]:

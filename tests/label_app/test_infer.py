@@ -7,10 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
-from app_server import MARKS_SOP, MARKS_STUDY, SHORT_SOP, STACK_SERIES, STUDY, Server, mark_points
+from app_server import MARKS_SOP, MARKS_STUDY, SHORT_SOP, STACK_SERIES, STUDY, Server, Studies, mark_points
 
-from monai_tavr.formats.label_json import label_from_dict
-from monai_tavr.keypoints import TAVR11
+from label_app.lib.infers.multipart import multipart_answer
+from monai_tavr.formats.label_json import CineLabel, ImageInfo, label_from_dict, label_to_dict
+from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema
 
 
 def infer(server: Server, image: str, params: Any = None, **query: str) -> httpx.Response:
@@ -115,3 +116,15 @@ def test_a_damaged_image_is_refused_in_words_and_without_its_path(server: Server
     for refused in (answer, frame, rendered):
         assert refused.status_code in (400, 422)
         assert "short.dcm" not in refused.text
+
+
+def test_markups_follow_the_schema_of_the_model(studies: Studies) -> None:
+    schema = KeypointSchema("HEART2", {"heart": ("APEX", "BASE")})
+    found = Keypoints.from_points(schema, {"APEX": (3.0, 4.0), "BASE": None}, frame=1)
+    content = label_to_dict(CineLabel(ImageInfo(rows=512, columns=512, number_of_frames=4), (found,)))
+    answer = multipart_answer(content, studies.root / "marks.dcm", schema=schema)
+    label, markups = (part.partition(b"\r\n\r\n")[2] for part in bytes(answer.body).split(b"\r\n--")[:2])
+    assert json.loads(label) == content
+    assert [p["label"] for m in json.loads(markups)["markups"] for p in m["controlPoints"]] == ["APEX"]
+    with pytest.raises(ValueError, match="HEART2"):
+        multipart_answer(content, studies.root / "marks.dcm", schema=TAVR11)

@@ -11,20 +11,22 @@ from requests_toolbelt import MultipartEncoder  # type: ignore[import-untyped]
 
 from monai_tavr.formats.label_json import label_from_dict
 from monai_tavr.formats.slicer_markups import VolumeGrid, markups_from_label
+from monai_tavr.keypoints import KeypointSchema
 
 __all__ = ["multipart_answer"]
 
 _FILE = "tavr_keypoints.mrk.json"  # Slicer's module loads what ends in .json as markups
 
 
-def multipart_answer(label: dict[str, Any], path: Path) -> Response:
+def multipart_answer(label: dict[str, Any], path: Path, *, schema: KeypointSchema) -> Response:
     """``multipart/form-data`` with the parts ``params`` (label JSON) and ``file`` (markups).
 
     Args:
         label: JSON of the label.
         path: the image's first file, which says where Slicer puts the points.
+        schema: of the model that made the label.
     """
-    markups = markups_from_label(label_from_dict(label), grid=VolumeGrid.of_file(path))
+    markups = markups_from_label(label_from_dict(label, schema=schema), grid=VolumeGrid.of_file(path))
     fields = {
         "params": (None, json.dumps(label), "application/json"),
         "file": (_FILE, json.dumps(markups), "application/json"),
