@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from annotation import wait_for_drawn
+from annotation import forget_labels, wait_for_drawn
 from app_server import MARK_RADIUS, MARKS_STUDY, STUDY, Server, Studies, mark_points
 from playwright.sync_api import Page
 from viewer_page import (
@@ -39,7 +39,8 @@ def problems() -> list[str]:
 
 @pytest.fixture(scope="module")
 def page(server: Server, problems: list[str]) -> Iterator[Page]:
-    """The cine of white discs in the mode, before anything was predicted."""
+    """The cine of white discs in the mode, before anything was predicted. Other modules may have labelled it."""
+    forget_labels(server.client)
     with viewer_page(server.url, problems) as opened:
         open_study(opened, server.url, "MARKS")
         yield opened
