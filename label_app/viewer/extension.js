@@ -75,7 +75,7 @@ function followAddress() {
   const { follow, end } = addressFollower(() => {
     const shown = view.shown();
     const study = view.study();
-    if (!shown || !study || view.travelling || !session) return null;
+    if (!shown || !study || !view.settled || !session) return null;
     const query = new URLSearchParams({ StudyInstanceUIDs: study, initialSOPInstanceUID: shown.sop });
     return `${location.pathname}?${query}#frame=${shown.frame}`;
   });

@@ -59,7 +59,6 @@ export async function showIndex(viewport, index) {
 const same = (a, b) => a?.sop === b?.sop && a?.frame === b?.frame;
 const indexOf = (viewport, place) => viewport.getImageIds().findIndex(id => same(parseImageId(id), place));
 
-const HOLD_MS = 20_000;
 const LOOK_MS = 200;
 const INPUTS = ['pointerdown', 'keydown', 'wheel'];
 
@@ -68,6 +67,7 @@ export class OhifView {
   #goal = null; // {sop, frame} that is on its way to the screen, maybe through another study
   #held = null; // the same once it was there: OHIF sets its stack anew while other series come in, and begins with the first frame
   #arrived = null;
+  #timer = null;
 
   /** @param {function()} drawNow draws the points of the active viewport anew */
   constructor(drawNow) {
@@ -77,6 +77,11 @@ export class OhifView {
   /** Whether another study is being opened: OHIF leaves the mode and enters it again, and the session goes along. */
   get travelling() {
     return this.#goal !== null;
+  }
+
+  /** Whether what is on screen is what is to stay there. */
+  get settled() {
+    return !this.#goal && (!this.#held || same(this.shown(), this.#held));
   }
 
   shown() {
@@ -127,16 +132,15 @@ export class OhifView {
     this.#arrived?.();
   }
 
-  // until the annotator does something, or OHIF has had its time
+  // until the annotator does something
   #hold(place) {
     this.#held = place;
-    const timer = setTimeout(() => release(), HOLD_MS);
     const release = () => {
-      clearTimeout(timer);
       if (this.#held === place) this.#held = null;
       for (const name of INPUTS) window.removeEventListener(name, release, true);
     };
     for (const name of INPUTS) window.addEventListener(name, release, true);
+    this.#watch();
   }
 
   /** After loading: the frame that the address names. */
@@ -145,15 +149,18 @@ export class OhifView {
     const sop = new URLSearchParams(location.search).get('initialSOPInstanceUID');
     if (!this.#goal && frame && sop) this.#goal = { sop, frame: Number(frame) };
     this.advance();
-    this.#watch(this.#goal);
+    this.#watch();
   }
 
-  // OHIF may drop a frame asked for while it sets up its stack, and no event follows: look again until the goal is there
-  #watch(goal) {
-    const until = Date.now() + HOLD_MS;
-    const timer = setInterval(() => {
-      if (!this.#goal || this.#goal !== goal || Date.now() > until) clearInterval(timer);
-      else this.advance();
+  // OHIF drops a frame asked for while it sets up its stack, and no event follows: look again, however long a slow machine takes
+  #watch() {
+    this.#timer ??= setInterval(() => {
+      if (this.#goal || this.#held) {
+        this.advance();
+        return;
+      }
+      clearInterval(this.#timer);
+      this.#timer = null;
     }, LOOK_MS);
   }
 

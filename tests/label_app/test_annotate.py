@@ -190,6 +190,55 @@ def test_a_draft_survives_a_closed_tab(page: Page, browser: BrowserContext, anno
 
 
 @pytest.fixture
+def hesitant(browser: BrowserContext) -> Iterator[Page]:
+    """A tab whose pictures drop every frame that they are asked for until ``ready``, as OHIF does while it sets up its stack."""
+    opened = browser.new_page()
+    opened.add_init_script(
+        """{
+          let cornerstone;
+          Object.defineProperty(window, 'cornerstone', {configurable: true, get: () => cornerstone, set: value => {
+            cornerstone = value;
+            const {prototype} = value.StackViewport;
+            const {setImageIdIndex} = prototype;
+            window.dropped = 0;
+            prototype.setImageIdIndex = function (index) {
+              if (window.ready) return setImageIdIndex.call(this, index);
+              window.dropped += 1;
+              return Promise.resolve();
+            };
+          }});
+        }"""
+    )
+    yield opened
+    opened.close()
+
+
+def test_the_frame_of_an_address_comes_up_on_the_slowest_machine(hesitant: Page, annotating: Server) -> None:
+    """OHIF takes the frame a minute after it was asked for it; then it sets its stack anew, and begins with the first frame."""
+    hesitant.goto(address(annotating, FIRST, 2))
+    wait_for_frame(hesitant, FIRST, 0)
+    hesitant.wait_for_function("() => window.dropped > 0")
+    before = hesitant.evaluate("() => { const {now} = Date; Date.now = () => now() + 60000; return window.dropped; }")
+    hesitant.wait_for_function("before => window.dropped > before + 2", arg=before)
+    hesitant.evaluate("() => (window.ready = true)")
+    wait_for_frame(hesitant, FIRST, 2)
+    hesitant.evaluate(
+        """async () => {
+          window.ready = false;
+          const viewport = window.tavr.activeViewport();
+          await viewport.setStack(viewport.getImageIds(), 0);
+        }"""
+    )
+    wait_for_frame(hesitant, FIRST, 0)
+    hesitant.evaluate("() => (window.ready = true)")
+    wait_for_frame(hesitant, FIRST, 2)
+    assert hesitant.url == address(annotating, FIRST, 2)
+    hesitant.keyboard.press("Home")  # from now on the annotator decides
+    wait_for_frame(hesitant, FIRST, 0)
+    hesitant.wait_for_function("() => location.hash === '#frame=0'")
+
+
+@pytest.fixture
 def second(browser: BrowserContext, annotating: Server) -> Iterator[Page]:
     """A tab on the second patient's first frame."""
     opened = browser.new_page()
