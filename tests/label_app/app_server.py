@@ -26,6 +26,7 @@ MARKS_SOP = "2.25.2000.1.1"
 PATIENT_NAME = "Secretname^Patient"
 SIZE = 512
 MARK_RADIUS = 12
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,13 @@ def start_label_server(place: Path) -> Server:
     """A server of images and labels, without MONAI Label: ``place`` holds the studies, and gets the labels in ``kept``."""
     port, script = free_port(), Path(__file__).with_name("label_server.py")
     return start_server([str(script), str(place / "studies"), str(place / "kept"), str(port)], port, place / "run")
+
+
+def shipped_server(studies: Path, folder: Path) -> Server:
+    """The app as it is shipped, with its own weights, over a folder of studies; it runs in ``folder``."""
+    port = free_port()
+    command = ["-m", "label_app.server", "start_server", "--app", str(_ROOT / "label_app"), "--studies", str(studies)]
+    return start_server([*command, "--port", str(port)], port, folder)
 
 
 def remove_labels(place: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the loop saves: actions of an annotator, counted in the browser, against placing every point by hand; and seconds.
+"""What the loop saves: actions of an annotator, counted in the browser, against placing every point by hand.
 
 An action is a press of a key or of the pointer (a drag is one), a choice in a list, a turn of the wheel: see viewer/actions.js.
 """
@@ -6,7 +6,6 @@ An action is a press of a key or of the pointer (a drag is one), a choice in a l
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,15 +27,7 @@ from monai_tavr.keypoints import TAVR11
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-ROOT = Path(__file__).resolve().parents[2]
 POINTS = len(TAVR11.names)
-CINE_FRAMES = 60
-PATIENT = 1  # of the demo studies: contrast in the root and a delivery catheter
-KEY_FRAMES = (0, 15, 30, 45, 59)
-MOST_ACTIONS = POINTS * CINE_FRAMES // 20
-SHARED = 4  # what is left of the actions after navigation: corrections per key frame, at most
-WORTH_A_DRAG = 4.0  # native pixels: nobody corrects what looks right
-SECONDS = 5.0  # the issue's figure for 60 frames of 512 x 512, on two idle cores
 
 
 def actions(page: Page) -> int:

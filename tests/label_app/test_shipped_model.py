@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app_server import Server, free_port, start_server, stop_server
+from app_server import Server, shipped_server, stop_server
 from viewer_page import drawn_points, open_study, predict_series, show_frame, to_page, viewer_page
 
 from monai_tavr.formats.label_json import CineLabel, label_from_dict, read_label_json
@@ -50,9 +50,7 @@ def files_before(demo: Path) -> tuple[dict[str, int], list[str]]:
 
 @pytest.fixture(scope="module")
 def shipped(demo: Path, files_before: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    port = free_port()
-    command = ["-m", "label_app.server", "start_server", "--app", str(ROOT / "label_app"), "--studies", str(demo)]
-    running = start_server([*command, "--port", str(port)], port, tmp_path_factory.mktemp("shipped"))
+    running = shipped_server(demo, tmp_path_factory.mktemp("shipped"))
     try:
         yield running
     finally:
