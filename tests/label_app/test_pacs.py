@@ -327,6 +327,18 @@ def test_only_checked_words_reach_the_archive(
     assert [a for a in asked if not a.startswith("/dicom-web/studies?") and "Modality=" not in a] == []
 
 
+def test_what_is_no_image_is_said_and_not_kept(
+    false_archive: ThreadingHTTPServer, tmp_path: Path, open_app: Callable[..., Client]
+) -> None:
+    archive = Orthanc(tmp_path, port=false_archive.server_address[1])
+    archive.close()
+    app = open_app(archive, tmp_path / "labels")
+    wait_for(lambda: app.get("/tavr/images").json())
+    answer = app.get(f"/tavr/frames/{STUDY}.1/0.png")
+    assert (answer.status_code, "cannot be read" in answer.json()["detail"]) == (502, True)
+    assert list((tmp_path / "labels" / "cache" / "instances").iterdir()) == []
+
+
 def test_the_password_follows_no_redirect(false_archive: ThreadingHTTPServer) -> None:
     false_archive.RequestHandlerClass.redirect = True  # type: ignore[attr-defined]
     client = PacsClient(f"http://127.0.0.1:{false_archive.server_address[1]}/dicom-web", credentials=("u", "p"))

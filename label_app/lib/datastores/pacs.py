@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 
+from label_app.lib.datastores.cine_files import UNREADABLE
 from label_app.lib.datastores.instance_cache import InstanceCache
 from label_app.lib.datastores.pacs_client import PacsClient
 from label_app.lib.datastores.pacs_error import PacsError
@@ -171,10 +172,15 @@ class PacsIndex(StudyIndex):
 
     def _fetch(self, instance: PacsInstance) -> Path:
         def write(stream: BinaryIO) -> None:
-            dataset = self.client.instance(*instance.uids)
-            if str(dataset.get("SOPInstanceUID")) != instance.sop_uid:
-                raise PacsError("the archive sent another instance than the one asked for")
-            dataset.save_as(stream, enforce_file_format=True)
+            try:
+                dataset = self.client.instance(*instance.uids)
+                if str(dataset.get("SOPInstanceUID")) != instance.sop_uid:
+                    raise PacsError("the archive sent another instance than the one asked for")
+                dataset.save_as(stream, enforce_file_format=True)
+            except UNREADABLE as error:
+                if isinstance(error, OSError):  # of this machine's disk
+                    raise
+                raise PacsError(f"the archive sent a file that cannot be read ({type(error).__name__})") from error
 
         return self._cache.path(instance.sop_uid, write)
 
