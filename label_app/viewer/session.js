@@ -59,6 +59,7 @@ const ANNOTATOR = 'tavr.annotator';
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._ -]{0,63}$/;
 const NAME_WORDS = 'A name has up to 64 letters, digits, spaces, . _ and -, and begins with a letter or a digit.';
 const MESSAGE_MS = 4000;
+const AGAIN_MS = 3000; // until what the server failed to answer is asked again
 const NOBODY = 'local'; // the server's word for an annotator who gave no name
 
 export class Session {
@@ -78,6 +79,8 @@ export class Session {
   #seen = new Map(); // image id -> frames that were on screen with their suggestions
   #listeners = new Set();
   #ends = [];
+  #again = null;
+  #trouble = null; // message about what will be asked again
 
   /**
    * @param {View} view
@@ -101,6 +104,7 @@ export class Session {
   }
 
   stop() {
+    clearTimeout(this.#again);
     for (const part of [this.work, this.model, this.training]) part.stop();
     for (const end of this.#ends.splice(0)) end();
   }
@@ -133,6 +137,15 @@ export class Session {
   fail(error) {
     this.message = { kind: 'error', text: error.message, login: error.status === 401 };
     this.changed();
+  }
+
+  /** The same of a request without which there is no document: it is asked again after a while, unless it was refused. */
+  failAndTryAgain(error) {
+    this.fail(error);
+    if (error.status !== 0 && !(error.status >= 500)) return;
+    this.#trouble = this.message;
+    clearTimeout(this.#again);
+    this.#again = setTimeout(() => this.#look(), AGAIN_MS);
   }
 
   toggleHelp() {
@@ -220,8 +233,10 @@ export class Session {
     this.image = image;
     const before = this.frame;
     this.frame = image?.byFrame.get(`${now.sop}/${now.frame}`) ?? 0;
-    const opened = image && this.schema && !this.document ? await this.#documentOf(image) : null;
-    if (opened && image.id === this.image?.id && !this.document) this.#takeUp(opened);
+    const asked = image && this.schema && !this.document ? this.#documentOf(image) : null;
+    const opened = await asked;
+    const isWanted = opened && image.id === this.image?.id && this.#documents.get(image.id) === asked; // nobody was renamed meanwhile
+    if (isWanted && !this.document) this.#takeUp(opened);
     this.#noteSeen();
     this.edit.rearm({ elsewhere: other || this.frame !== before });
     this.changed();
@@ -239,8 +254,8 @@ export class Session {
         },
         error => {
           if (error.status === 404) return null; // not an angiogram
-          this.#images.delete(sop); // asked again with the next frame
-          this.fail(error);
+          this.#images.delete(sop); // asked again with the next frame, or after a while
+          this.failAndTryAgain(error);
           return null;
         }
       );
@@ -255,7 +270,7 @@ export class Session {
       const document = new LabelDocument({ schema: this.schema, image: image.image, frameCount: image.frames.length });
       document.author = this.annotator;
       const opened = this.work.open(document, image.id).then(isOpen => {
-        if (!isOpen) this.#documents.delete(image.id); // asked again with the next frame
+        if (!isOpen) this.#documents.delete(image.id); // asked again with the next frame, or after a while
         return isOpen ? document : null;
       });
       this.#documents.set(image.id, opened);
@@ -267,6 +282,7 @@ export class Session {
     this.#endDocument?.();
     this.#endDocument = document.onChange(frames => this.#documentChanged(frames));
     this.document = document;
+    if (this.message === this.#trouble) this.message = null;
   }
 
   #documentChanged(frames) {

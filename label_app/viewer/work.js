@@ -46,7 +46,7 @@ export class Work {
       this.#restore(document, imageId, current);
       return true;
     } catch (error) {
-      session.fail(error);
+      session.failAndTryAgain(error);
       return false;
     }
   }

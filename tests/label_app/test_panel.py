@@ -368,6 +368,45 @@ def test_a_server_that_is_gone_is_said_in_words(page: Page) -> None:
     assert words[4] == "the archive does not answer"
 
 
+def test_a_cine_that_could_not_be_opened_is_asked_for_again(page: Page) -> None:
+    """While the server is away: first the image, then its label; nobody has to touch anything."""
+    page.reload()
+    page.evaluate(
+        """async () => {
+          const {visit, FakeServer} = await import('/bench.js');
+          const {ServerError} = await import('/viewer/server.js');
+          const server = new FakeServer(12);
+          server.failing = {image: new ServerError('The server does not answer.')};
+          visit({server});
+        }"""
+    )
+    said(page, "The server does not answer.")
+    page.evaluate("() => (server.failing = {label: new ServerError('It fails.', 502)})")
+    said(page, "It fails.")
+    page.evaluate("() => (server.failing = {})")
+    page.wait_for_function("() => session.document")
+    expect(page.locator(".tavr-note")).not_to_contain_text("It fails.")
+    asked = len(calls(page, "label"))
+    page.evaluate("() => (server.failing = {label: new ServerError('You are logged out.', 401)})")
+    page.evaluate("async () => { await view.open({id: 'cine-2'}, 0); }")
+    said(page, "You are logged out.")  # what is refused is not asked again
+    assert len(calls(page, "label")) == asked + 1
+
+
+def test_a_label_that_comes_late_belongs_to_who_works_now(page: Page) -> None:
+    """Two names are given before the server has answered for the first of them."""
+    begin(page)
+    page.evaluate("() => session.rename('anna')")
+    asked = len(calls(page, "label"))
+    page.evaluate("() => { server.held = new Promise(done => (window.release = done)); }")
+    for more, name in enumerate(("bert", "carl"), start=1):
+        page.evaluate("name => session.rename(name)", name)
+        page.wait_for_function("n => server.calls.filter(([name]) => name === 'label').length === n", arg=asked + more)
+    page.evaluate("() => window.release()")
+    page.wait_for_function("() => session.document")
+    assert page.evaluate("() => session.document.author") == "carl"
+
+
 def test_a_prediction_can_be_stopped(page: Page) -> None:
     begin(page)
     page.evaluate("() => { server.held = new Promise(done => (window.release = done)); }")
