@@ -63,8 +63,9 @@ def _add_reading(router: APIRouter, index: StudyIndex, submissions: Submissions)
             "versions": [v.described() for v in store.versions(entry.image_id)],
             "damaged": store.damaged(entry.image_id),
         }
-        if submissions.archived is not None:  # the studies lie in a PACS, which gets every version as a report
-            answer["archived"] = submissions.archived(entry.image_id, number)
+        if submissions.archive_state is not None:  # the studies lie in a PACS, which gets every version as a report
+            state = submissions.archive_state(entry.image_id, number) if number else None
+            answer |= {"archived": state == "archived", "archive": state}
         return JSONResponse(answer, headers=_UNCACHED | _tag(number))
 
     @router.get("/tavr/labels/{image}/versions/{number}")

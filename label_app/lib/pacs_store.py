@@ -60,6 +60,6 @@ def pacs_dicomweb(index: PacsIndex, submissions: Submissions) -> APIRouter:
     from label_app.lib.dicomweb.pacs_routes import pacs_router
 
     archive = LabelArchive(index, submissions)
-    submissions.archived = archive.is_archived
+    submissions.archive_state = archive.state
     archive.start()
     return pacs_router(index)

@@ -36,7 +36,7 @@ class Submissions:
     def __init__(self, store: LabelStore, audit: AuditLog) -> None:
         self.store = store
         self.audit = audit
-        self.archived: Callable[[str, int], bool] | None = None  # whether a PACS has a version; None where there is no PACS
+        self.archive_state: Callable[[str, int], str] | None = None  # of a version in a PACS; None where there is no PACS
         self._queues: list[SimpleQueue[tuple[ImageEntry, LabelVersion]]] = []
 
     def subscribe(self, listener: Listener) -> None:

@@ -67,12 +67,21 @@ function buildHead(session) {
   return { node, update };
 }
 
+const ARCHIVE = {
+  archived: ['in the PACS', 'The PACS has it too, as a structured report.'],
+  waiting: ['going to the PACS', 'It is on its way to the PACS, as a structured report.'],
+  delayed: ['waits for the PACS', 'The PACS does not answer, or refuses the report: the server tries again by itself.'],
+  impossible: ['not in the PACS', 'No report can be made of it, so it stays on this server: the log of the server says why.'],
+};
+
 // what is on the server and what is not yet: in short, and in full for the tooltip
-function savedWords({ document, work }) {
+function savedWords({ document, work, archiving }) {
   if (!document) return ['', ''];
   const version = document.version ? `Label v${document.version}` : 'No label';
   const changed = document.changedFrames().length;
-  if (!changed) return [version, 'Everything is on the server. Suggestions that nobody accepted are no label.'];
+  const [short, long] = ARCHIVE[archiving.state] ?? [];
+  const everything = ['Everything is on the server. Suggestions that nobody accepted are no label.', long];
+  if (!changed) return [[version, short].filter(Boolean).join(' · '), everything.filter(Boolean).join(' ')];
   const saved = work.savedAt ? `A draft was kept in this browser at ${timeOf(work.savedAt)}.` : '';
   return [`${version} · ${changed} to submit`, `Submit sends the frames that you edited or accepted: ${changed}. ${saved}`];
 }

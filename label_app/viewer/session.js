@@ -46,6 +46,7 @@ and session.stop() and the ends when it leaves. session.onChange(listener) tells
 */
 
 import { Actions } from './actions.js';
+import { Archiving } from './archiving.js';
 import { LabelDocument } from './document.js';
 import { Editing } from './editing.js';
 import { marksOf } from './marks.js';
@@ -94,6 +95,7 @@ export class Session {
     this.model = new Predicting(this);
     this.work = new Work(this);
     this.training = new Training(this);
+    this.archiving = new Archiving(this);
   }
 
   /** Begin to watch the page and the server. */
@@ -105,7 +107,7 @@ export class Session {
 
   stop() {
     clearTimeout(this.#again);
-    for (const part of [this.work, this.model, this.training]) part.stop();
+    for (const part of [this.work, this.model, this.training, this.archiving]) part.stop();
     for (const end of this.#ends.splice(0)) end();
   }
 

@@ -43,6 +43,7 @@ export class Work {
     try {
       const current = await session.server.label(imageId);
       document.load(current.label, current.version);
+      session.archiving.learn(imageId, current);
       this.#restore(document, imageId, current);
       return true;
     } catch (error) {
@@ -118,6 +119,7 @@ export class Work {
       const options = { version: document.version, model: session.model.state.sha256 };
       const { version } = await session.server.submit(imageId, label, options);
       document.submitted(label, version);
+      session.archiving.submitted(imageId, version);
       this.drafts.keep(imageId, session.annotator, document.draft());
       const others = again ? ' Somebody submitted other frames meanwhile; both are kept.' : '';
       session.say('done', `${count(frames, 'frame')} submitted: version ${version} of this label.${others}`);
@@ -137,6 +139,7 @@ export class Work {
       session.fail(error);
       return;
     }
+    session.archiving.learn(imageId, current);
     const frames = document.rebase(current.label, current.version);
     if (!frames.length) await this.#send(document, imageId, { again: true });
     else {

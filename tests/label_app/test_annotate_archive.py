@@ -9,7 +9,7 @@ import httpx
 import pytest
 from annotation import FIRST, archive_server, make_annotation_studies, walk_through
 from orthanc import Orthanc
-from viewer_page import browser_context, open_study, screenshot_folder
+from viewer_page import browser_context, drag_point, native_points, open_study, screenshot_folder, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -26,11 +26,11 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
     try:
         yield archive
     finally:
-        archive.stop()
+        archive.close()
 
 
 def test_the_whole_loop_with_orthanc(orthanc: Orthanc, tmp_path: Path, screenshots: Path) -> None:
-    """The same, with the images in a PACS; the label is then found there as a structured report."""
+    """The same, with the images in a PACS; the label is then found there as a structured report, and the panel says so."""
     studies, answers = make_annotation_studies(tmp_path)
     for path in sorted(studies.glob("*.dcm")):
         orthanc.upload(path)
@@ -40,6 +40,16 @@ def test_the_whole_loop_with_orthanc(orthanc: Orthanc, tmp_path: Path, screensho
             page = context.new_page()
             open_study(page, running.url, "SECOND")
             walk_through(page, running.client, picture=lambda name: page.screenshot(path=screenshots / f"orthanc-{name}.png"))
+            saved = page.locator(".tavr-saved")
+            saved.get_by_text("Label v1 · in the PACS").wait_for()
+            orthanc.stop()
+            x, y = native_points(page)["CM"]
+            drag_point(page, "CM", (x - 15, y))
+            submit(page)
+            saved.get_by_text("Label v2 · waits for the PACS").wait_for()
+            orthanc.start()
+            saved.get_by_text("Label v2 · in the PACS").wait_for()
+            page.screenshot(path=screenshots / "orthanc-archived.png")
         assert problems == []
         reports = find_reports(orthanc.client)
     assert [report["0020000D"]["Value"] for report in reports] == [[FIRST.rsplit(".", 2)[0]]]

@@ -120,6 +120,22 @@ def test_what_the_archive_has_of_a_removed_label_is_no_fresh_label(archive: Arch
     assert frames_in(archive) == [1, 0]
 
 
+def test_an_annotator_can_know_how_far_a_version_is(archive: Archive, here: Site) -> None:
+    here.submit(1.0)
+    assert here.archive.state(SOP, 1) == "waiting"
+    archive.answers = False
+    with pytest.raises(PacsError):
+        here.archive.synchronize()
+    assert here.archive.state(SOP, 1) == "delayed"
+    archive.answers = True
+    here.archive.synchronize()
+    assert here.archive.state(SOP, 1) == "archived"
+    here.submit(2.0)
+    archive.headers = lambda entry: []  # type: ignore[method-assign]  # of an image that no report can name
+    here.archive.synchronize()
+    assert here.archive.state(SOP, 2) == "impossible"
+
+
 def test_what_was_removed_before_the_archive_had_it_never_gets_there(archive: Archive, here: Site) -> None:
     archive.answers = False
     here.submit(1.0)

@@ -344,6 +344,33 @@ def test_a_refused_submit_is_kept_and_said_in_words(page: Page) -> None:
     said(page, "1 frame submitted")
 
 
+def test_how_far_a_label_is_on_its_way_to_the_pacs_is_said_in_words(page: Page) -> None:
+    begin(page, setup="server.archive = null;")
+    saved = page.locator(".tavr-saved")
+    expect(saved).to_have_text("No label")
+    page.mouse.click(30, 40)
+    page.evaluate("() => (server.archive = 'delayed')")
+    page.keyboard.press("Control+s")
+    expect(saved).to_have_text("Label v1 · going to the PACS")
+    expect(saved).to_have_text("Label v1 · waits for the PACS")
+    expect(saved).to_have_attribute("title", re.compile("the server tries again by itself"))
+    page.evaluate("() => (server.failing.label = new ServerError('gone'))")
+    page.wait_for_function("n => server.calls.filter(([name]) => name === 'label').length > n", arg=len(calls(page, "label")))
+    page.evaluate("() => { server.failing = {}; server.archive = 'archived'; }")
+    expect(saved).to_have_text("Label v1 · in the PACS")
+    page.mouse.click(60, 40)
+    expect(saved).to_have_text("Label v1 · 1 to submit")
+
+
+def test_without_a_pacs_none_is_spoken_of(page: Page) -> None:
+    begin(page)
+    page.mouse.click(30, 40)
+    page.keyboard.press("Control+s")
+    said(page, "1 frame submitted: version 1")
+    expect(page.locator(".tavr-saved")).to_have_text("Label v1")
+    assert len(calls(page, "label")) == 1
+
+
 def test_a_server_that_is_gone_is_said_in_words(page: Page) -> None:
     begin(page)
     words = page.evaluate(

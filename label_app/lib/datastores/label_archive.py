@@ -50,6 +50,7 @@ class LabelArchive:
         self._wake = threading.Event()
         self._stopped = False
         self._hopeless: set[tuple[str, int]] = set()  # cannot be made into a report; said once
+        self._failing = False  # the last look did not come to its end
         self._seen: dict[str, tuple[int, int]] = {}  # study -> stamp at which its reports were looked at
         submissions.subscribe(lambda entry, version: self._wake.set())
 
@@ -65,6 +66,16 @@ class LabelArchive:
     def is_archived(self, image_id: str, number: int) -> bool:
         """Whether the archive has that version of an image's final label, or need not have it: it was removed before."""
         return number > 0 and all(version.number != number for version in self._waiting(image_id))
+
+    def state(self, image_id: str, number: int) -> str:
+        """``archived``; ``waiting``; ``delayed`` where the archive did not answer, or refused something, at the last look; or
+        ``impossible``: that version cannot be made into a report.
+        """
+        if self.is_archived(image_id, number):
+            return "archived"
+        if (image_id, number) in self._hopeless:
+            return "impossible"
+        return "delayed" if self._failing else "waiting"
 
     def _waiting(self, image_id: str) -> list[LabelVersion]:
         """The versions that the archive is to get, oldest first.
@@ -99,6 +110,14 @@ class LabelArchive:
         Raises:
             PacsError: the archive does not answer, or refuses. What was done by then stays done.
         """
+        try:
+            self._look()
+        except Exception:
+            self._failing = True
+            raise
+        self._failing = False
+
+    def _look(self) -> None:
         self._index.refresh()
         if self._index.problem is not None:
             raise self._index.problem

@@ -32,6 +32,7 @@ export class FakeServer {
   failing = {}; // name of a request -> ServerError
   task = null;
   sample = { id: 'cine-1', frame: 7, reason: 'the model is least sure here', remaining: 12 };
+  archive = undefined; // how far the label is on its way to the PACS; there is none
   held = null; // a promise that answers wait for
   roles = ['annotator', 'reviewer', 'admin'];
 
@@ -78,7 +79,8 @@ export class FakeServer {
   }
 
   label(id) {
-    return this.#answer('label', [id], () => this.labels.get(id) ?? { version: 0, label: null, author: null, time: null, versions: [] });
+    const none = { version: 0, label: null, author: null, time: null, versions: [] };
+    return this.#answer('label', [id], () => ({ ...(this.labels.get(id) ?? none), archive: this.archive }));
   }
 
   submit(id, label, { version, model }) {
