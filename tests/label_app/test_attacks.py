@@ -70,7 +70,7 @@ def test_inference_takes_no_upload(server: Server, field: str, filename: str) ->
         ("PUT", f"/datastore/label?image={MARKS_SOP}&tag=..%2f..%2foutside"),
         ("PUT", "/datastore/label?image=..%2f..%2fmain&tag=final"),
         ("PUT", "/datastore/label?image=%2fetc%2fpasswd&tag=final"),
-        ("DELETE", f"/datastore/label?id={MARKS_SOP}&tag=final"),
+        ("DELETE", f"/datastore/label?id={SHORT_SOP}&tag=final"),  # has none
         ("DELETE", "/datastore/label?id=..%2f..%2fmain&tag=final"),
         ("PUT", f"/datastore/image/info?image={MARKS_SOP}"),
         ("PUT", f"/datastore/label/info?label={MARKS_SOP}&tag=final"),
