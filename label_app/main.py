@@ -31,7 +31,6 @@ from label_app.lib.trainers.tavr_keypoints import KeypointTrainTask
 from label_app.lib.trainers.training import Training
 from monai_tavr import __version__
 from monai_tavr.active_learning.strategies import STRATEGIES
-from monai_tavr.keypoints import TAVR11
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +116,7 @@ class TAVRApp(MONAILabelApp):
         """What the viewer must know: the schema to draw, and the model's identity or what is wrong with it."""
         active = self.models.active
         if active is None:
-            return {"problem": self.models.problem, "schema": TAVR11.to_dict()}
+            return {"problem": self.models.problem, "schema": self.conf["labels"].schema.to_dict()}
         identity = {"id": active.id, "version": active.version, "weights_sha256": active.weights_sha256}
         warning = {"warning": self.models.problem} if self.models.problem else {}
         return {"schema": self.models.predictor().schema.to_dict(), "model": identity | warning}

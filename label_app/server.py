@@ -46,7 +46,9 @@ from label_app.lib.scoring import Agreement, PredictionKeeper
 from label_app.lib.server_options import server_options
 from label_app.lib.submissions import Submissions
 from label_app.lib.track_routes import track_router
+from monai_tavr.bundle import Bundle
 from monai_tavr.commands.server_options import add_server_arguments
+from monai_tavr.keypoints import TAVR11, KeypointSchema
 
 if TYPE_CHECKING:
     from monai_tavr.predictor import KeypointPredictor
@@ -64,6 +66,7 @@ def create_app(
     labels: str | Path | None = None,
     access: Access | None = None,
     load_predictor: Callable[[], KeypointPredictor] | None = None,
+    schema: KeypointSchema | None = None,
 ) -> ASGIApp:
     """The whole application behind its guard; MONAI Label begins to load at once.
 
@@ -72,6 +75,7 @@ def create_app(
         labels: folder of what is made of them: labels, models, cache, audit log; None = see :func:`labels_folder`.
         access: who may connect; None = this machine only.
         load_predictor: makes the predictor; None for the bundle's own.
+        schema: of the labels, and of the model; None for the bundle's.
 
     Raises:
         ValueError: ``studies`` is not a folder, ``labels`` lies in it, or MONAI Label is not installed.
@@ -79,14 +83,14 @@ def create_app(
     folder = labels_folder(studies, labels)
     pacs = open_pacs(str(studies), folder) if is_pacs_url(studies) else None
     index = pacs or StudyIndex(studies)
-    store = LabelStore(folder)
+    store = LabelStore(folder, schema=schema or _schema_of_bundle())
     audit = AuditLog(store.root / "audit.jsonl")
     submissions = Submissions(store, audit)
     backend = Backend(index, submissions, load_predictor)
     app = FastAPI(title="TAVR keypoints", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(PacsError, explain_pacs_error)
     app.include_router(pacs_dicomweb(pacs, submissions) if pacs else dicomweb_router(index), prefix="/dicomweb")
-    app.include_router(app_router(backend))
+    app.include_router(app_router(backend, store.schema))
     app.include_router(image_router(index, store, PatientKeys(store.root)))
     app.include_router(label_router(index, submissions, backend))
     app.include_router(score_router(Agreement(store)))
@@ -101,6 +105,13 @@ def create_app(
     app.mount("/", backend)
     backend.start()
     return Guard(app, authenticator=authenticator)
+
+
+def _schema_of_bundle() -> KeypointSchema:
+    try:
+        return Bundle.find().schema()
+    except FileNotFoundError:  # points can be placed by hand without a model
+        return TAVR11
 
 
 def labels_folder(studies: str | Path, labels: str | Path | None) -> Path:
@@ -156,6 +167,7 @@ def serve(
     access: Access | None = None,
     port: int = 8000,
     load_predictor: Callable[[], KeypointPredictor] | None = None,
+    schema: KeypointSchema | None = None,
     ssl_keyfile: str | None = None,
     ssl_certfile: str | None = None,
     log_level: str = "warning",
@@ -175,7 +187,7 @@ def serve(
     _check_port_is_free(access.host, port)
     if not (access.local or access.encrypted):
         logger.warning("images and logins cross the network unencrypted: anyone on it can read them")
-    application = create_app(studies, labels=labels, access=access, load_predictor=load_predictor)
+    application = create_app(studies, labels=labels, access=access, load_predictor=load_predictor, schema=schema)
     config = uvicorn.Config(
         application,
         host=access.host,

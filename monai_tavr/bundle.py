@@ -90,6 +90,21 @@ class Bundle:
             return "unknown"
         return str(json.loads(path.read_text(encoding="utf-8")).get("version", "unknown"))
 
+    def schema(self) -> KeypointSchema:
+        """The keypoint schema of the configuration; nothing else of it is parsed.
+
+        Raises:
+            ValueError: it names none, or one that cannot be read.
+        """
+        import yaml
+
+        path = self.root / _CONFIG
+        named = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("schema")
+        if named is None:
+            raise ValueError(f"{path}: no 'schema'; name a keypoint schema there, e.g. tavr11")
+        is_expression = isinstance(named, str) and named.startswith(("$", "@"))
+        return load_schema(self.content("schema")[0] if is_expression else named)
+
     def content(self, *names: str, **replaced: Any) -> tuple[Any, ...]:
         """Parsed content of ids of ``configs/inference.yaml``, e.g. ``network_def``; ``replaced`` gives other values to ids.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import pickle
 
 import pytest
@@ -69,6 +70,22 @@ def test_a_training_checkpoint_is_taken_too(tmp_path, key):
     torch.save({key: CentroidNet().state_dict(), "epoch": 3}, tmp_path / "checkpoint.pt")
     network, _, _ = Bundle.find(root).network(tmp_path / "checkpoint.pt")
     assert network.visibility.abs().sum() == 0
+
+
+@pytest.mark.parametrize(("said", "name"), [("authors10", "AUTHORS10"), ("$'author' + 's10'", "AUTHORS10"), ("tavr11", "TAVR11")])
+def test_the_schema_is_read_without_the_network(tmp_path, said, name):
+    root = write_bundle(tmp_path / "b")
+    config = root / "configs" / "inference.yaml"
+    (root / "models" / "model.pt").unlink()
+    config.write_text(re.sub(r"^schema:.*$", lambda _: f'schema: "{said}"', config.read_text(), flags=re.MULTILINE))
+    assert Bundle.find(root).schema().name == name
+
+
+def test_a_bundle_without_a_schema_says_so(tmp_path):
+    root = write_bundle(tmp_path / "b")
+    (root / "configs" / "inference.yaml").write_text("image_size: [64, 64]\n")
+    with pytest.raises(ValueError, match=r"inference\.yaml: no 'schema'"):
+        Bundle.find(root).schema()
 
 
 def test_another_schema_makes_another_network(tmp_path):

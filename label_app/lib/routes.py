@@ -14,7 +14,7 @@ from label_app.lib.backend import APP_DIR, Backend
 from label_app.lib.infers.multipart import multipart_answer
 from label_app.lib.infers.request import parse_params
 from monai_tavr.active_learning.strategies import STRATEGIES
-from monai_tavr.keypoints import TAVR11
+from monai_tavr.keypoints import KeypointSchema
 
 if TYPE_CHECKING:
     from label_app.main import TAVRApp
@@ -31,8 +31,8 @@ _REMOTE_FONTS = re.compile(
 _STYLES = "app.bundle.css"
 
 
-def app_router(backend: Backend) -> APIRouter:
-    """Inference and the viewer's questions."""
+def app_router(backend: Backend, schema: KeypointSchema) -> APIRouter:
+    """Inference and the viewer's questions; the schema is that of the labels."""
     router = APIRouter()
 
     @router.post("/infer/{model}")
@@ -74,7 +74,7 @@ def app_router(backend: Backend) -> APIRouter:
         who = {"user": {"name": user.name, "roles": sorted(user.roles)}, "auth": request.state.auth}
         who["strategies"] = list(STRATEGIES)
         # points can be placed by hand before the model is there
-        model = backend.app().model() if state == "ready" else {"schema": TAVR11.to_dict()}
+        model = backend.app().model() if state == "ready" else {"schema": schema.to_dict()}
         return {"state": state, "uncertain_below": _UNCERTAIN_BELOW, **who, **model}
 
     return router

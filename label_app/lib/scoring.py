@@ -46,7 +46,7 @@ class PredictionKeeper:
         if not frames:
             return
         content, weights = self._predict(entry.image_id, frames)
-        label = label_from_dict(content)
+        label = label_from_dict(content, schema=self._store.schema)
         self._store.attach(version.image_id, version.number, label, author="model", model=weights, tag=PREDICTION)
 
 

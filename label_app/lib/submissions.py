@@ -72,7 +72,7 @@ class Submissions:
             LabelConflict: somebody else submitted since.
             OSError: it cannot be written.
         """
-        label = checked(label_from_json(text), entry)
+        label = checked(label_from_json(text, schema=self.store.schema), entry)
         current = self.store.current(entry.image_id, tag)
         previous = self.store.read(entry.image_id, tag, current.number) if current else None
         label = signed(label, previous, author=user.name, time=datetime.now(timezone.utc).isoformat(timespec="seconds"))

@@ -21,7 +21,7 @@ from label_app.lib.infers.request import parse_groups
 from monai_tavr import __version__
 from monai_tavr.cine import Cine
 from monai_tavr.formats.label_json import SCHEMA_ID, CineLabel, PointEdit, label_from_dict, label_to_dict
-from monai_tavr.keypoints import Keypoints, KeypointSchema, load_schema
+from monai_tavr.keypoints import Keypoints, KeypointSchema
 
 if TYPE_CHECKING:
     from label_app.main import TAVRApp
@@ -63,7 +63,7 @@ def _answer(app: TAVRApp, entry: ImageEntry, text: bytes, one_at_a_time: threadi
     from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 
     described = app.model()
-    schema = load_schema("tavr11") if "model" not in described else KeypointSchema.from_dict(described["schema"])
+    schema = KeypointSchema.from_dict(described["schema"])
     try:
         cine = open_files(entry.paths)
         start, end, groups = _parse(text, cine, schema)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from monai_tavr.keypoints import KeypointSchema
     from monai_tavr.predictor import KeypointPredictor
 
-__all__ = ["add_model_arguments", "build_predictor", "parse_frames", "parse_names"]
+__all__ = ["add_model_arguments", "build_predictor", "chosen_schema", "parse_frames", "parse_names"]
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +45,16 @@ def build_predictor(args: argparse.Namespace, **options: Any) -> KeypointPredict
         batch_size=args.batch_size,
         **options,
     )
+
+
+def chosen_schema(args: argparse.Namespace) -> KeypointSchema | None:
+    """The schema that the shared options ask for, without the model; None = that of the shipped bundle."""
+    from monai_tavr.bundle import Bundle
+    from monai_tavr.keypoints import load_schema
+
+    if args.schema is not None:
+        return load_schema(args.schema)
+    return None if args.bundle is None else Bundle.find(args.bundle).schema()
 
 
 def parse_frames(text: str) -> list[int]:

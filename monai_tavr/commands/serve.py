@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from monai_tavr.commands.options import add_model_arguments, build_predictor
+from monai_tavr.commands.options import add_model_arguments, build_predictor, chosen_schema
 from monai_tavr.commands.server_options import add_server_arguments
 
 __all__ = ["add_arguments", "run"]
@@ -39,5 +39,6 @@ def run(args: argparse.Namespace) -> int:
         if (error.name or "").partition(".")[0] in _EXTRA:
             raise ValueError(f"{error.name} is not installed; the viewer needs: pip install 'monai-tavr[label]'") from error
         raise
-    serve(**server_options(args), load_predictor=lambda: build_predictor(args))
+    schema = chosen_schema(args)  # a wrong one ends the start, not the first submit
+    serve(**server_options(args), load_predictor=lambda: build_predictor(args), schema=schema)
     return 0

@@ -86,6 +86,7 @@ def keypoints_sr(
     device_uid: str | None = None,
     predecessor: Dataset | None = None,
     verified_by: tuple[str, str] | None = None,
+    schema: KeypointSchema = TAVR11,
 ) -> ComprehensiveSR:
     """A label as a report. Its number, author and time are those of ``label.revision``.
 
@@ -97,13 +98,14 @@ def keypoints_sr(
         device_uid: of the installation that writes.
         predecessor: study, series, SOP class and SOP instance UID of the report that this one replaces.
         verified_by: (person as VR PN, e.g. ``Curie^Marie``, organization) who answers for the report.
+        schema: said of a label without frames; others know theirs.
 
     Raises:
         ValueError: the images are not those of the label, or their header cannot be carried over.
     """
     frames = frame_images(label.image, images)
     revision = label.revision or Revision(number=1, author="", time=datetime.now(timezone.utc).isoformat())
-    schema = label.frames[0].schema if label.frames else TAVR11
+    schema = label.frames[0].schema if label.frames else schema
     local = datetime.fromisoformat(revision.time.replace("Z", "+00:00")).astimezone()  # DA and TM have no zone
     root = _document(label, revision, schema, frames, algorithm, device_uid or _DEVICE)
     try:

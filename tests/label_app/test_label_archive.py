@@ -1,4 +1,4 @@
-"""What a removed label becomes in the archive, and that it does not come back from there."""
+"""What becomes of a label in the archive: of a removed one, which does not come back, and of one of another schema."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from pydicom.dataset import Dataset
 from label_app.lib.audit import AuditLog
 from label_app.lib.auth.user import local_user
 from label_app.lib.datastores.label_archive import LabelArchive
-from label_app.lib.datastores.label_store import LabelStore, LabelVersion
+from label_app.lib.datastores.label_store import FINAL, LabelStore, LabelVersion
 from label_app.lib.datastores.pacs_error import PacsError
 from label_app.lib.datastores.study_index import ImageEntry, StudyIndex
 from label_app.lib.submissions import Submissions
 from monai_tavr.formats.dicom_sr import read_keypoints_sr
+from monai_tavr.keypoints import TAVR11, KeypointSchema, load_schema
 
 
 class Archive:
@@ -54,8 +55,8 @@ class Archive:
 class Site:
     """One installation with its labels folder, at an archive."""
 
-    def __init__(self, archive: Archive, folder: Path) -> None:
-        self.submissions = Submissions(LabelStore(folder), AuditLog(folder / "audit.jsonl"))
+    def __init__(self, archive: Archive, folder: Path, schema: KeypointSchema = TAVR11) -> None:
+        self.submissions = Submissions(LabelStore(folder, schema=schema), AuditLog(folder / "audit.jsonl"))
         self.archive = LabelArchive(archive, self.submissions)  # type: ignore[arg-type]
         self.store, self._entry = self.submissions.store, archive.images[SOP]
 
@@ -189,3 +190,22 @@ def test_an_older_report_of_others_does_not_undo_a_removal(archive: Archive, her
     here.archive.synchronize()
     assert here.store.images() == []
     assert [v.author for v in here.store.versions(SOP)] == ["Anna", "Ben"]
+
+
+def test_labels_of_another_schema_go_there_and_come_back(archive: Archive, tmp_path: Path) -> None:
+    """And one of TAVR11 at the same archive passes them over."""
+    schema, user = load_schema("authors10"), local_user("Anna")
+    here = Site(archive, tmp_path / "here", schema)
+    text = json.dumps(label_of({3: {"EC1": point(7.25, 2)}}) | {"keypoints": "AUTHORS10"}).encode()
+    here.submissions.submit(archive.images[SOP], text, user=user, base=None)
+    here.archive.synchronize()
+    elsewhere, shipped = Site(archive, tmp_path / "elsewhere", schema), Site(archive, tmp_path / "shipped")
+    for site in (elsewhere, shipped):
+        site.archive.synchronize()
+    (keypoints,) = elsewhere.store.read(SOP, FINAL, 1).frames
+    assert (keypoints.frame, keypoints.xy[schema.index("EC1")].tolist()) == (3, [7.25, 2.0])
+    assert shipped.store.images() == []
+    here.remove()
+    for site in (here, elsewhere):
+        site.archive.synchronize()
+    assert [(v.number, len(v.frames)) for v in elsewhere.store.versions(SOP)] == [(1, 1), (2, 0)]

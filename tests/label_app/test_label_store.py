@@ -178,7 +178,7 @@ def test_what_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pyt
     for n in range(5):
         LabelStore(tmp_path).save(f"1.2.{n}", label(4), author="Anna", base=None)
     read: list[Path] = []
-    monkeypatch.setattr(label_store, "read_label_json", lambda path: (read.append(path), read_label_json(path))[1])
+    monkeypatch.setattr(label_store, "read_label_json", lambda path, **_: (read.append(path), read_label_json(path))[1])
     store = LabelStore(tmp_path)
     assert (len(store.images()), len(read)) == (5, 5)
     LabelStore(tmp_path).save("1.2.0", label(4, 5), author="Ben", base=1)  # another process

@@ -145,6 +145,7 @@ class LabelArchive:
                 series_instance_uid=series,
                 device_uid=device,
                 predecessor=before[1].reference(before[0]) if before else None,
+                schema=self._store.schema,
             )
         except ValueError as error:
             logger.error("a label cannot be made into a report and stays here only: %s", error)
@@ -180,7 +181,7 @@ class LabelArchive:
     def _read(self, study: str, series: str, sop: str) -> tuple[ImageEntry, CineLabel] | None:
         """A report's label and image; None where it is not ours, or of an image that is not here."""
         try:
-            label = read_keypoints_sr(self._index.client.instance(study, series, sop))
+            label = read_keypoints_sr(self._index.client.instance(study, series, sop), schema=self._store.schema)
             entry = self._index.images.get(label.image.sop_instance_uid or label.image.series_instance_uid or "")
             if entry is None:  # one single frame goes by its series
                 entry = self._index.images.get(label.image.series_instance_uid or "")

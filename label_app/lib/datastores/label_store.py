@@ -27,6 +27,7 @@ from typing import Any
 
 from monai_tavr.atomic_file import creating, remove_leftovers
 from monai_tavr.formats.label_json import CineLabel, Revision, label_to_dict, read_label_json
+from monai_tavr.keypoints import TAVR11, KeypointSchema
 
 __all__ = ["FINAL", "PREDICTION", "TAG", "LabelConflict", "LabelStore", "LabelVersion"]
 
@@ -106,10 +107,12 @@ class LabelStore:
 
     Args:
         root: the folder given by ``--labels``; models, cache and audit log lie beside the labels.
+        schema: of all labels; versions of another one are passed over like damaged ones.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: str | os.PathLike[str], *, schema: KeypointSchema = TAVR11) -> None:
         self.root = Path(root).resolve()
+        self.schema = schema
         self.folder = self.root / "labels"
         self._lock = threading.Lock()
         self._seen: dict[Path, tuple[tuple[int, int], LabelVersion | None]] = {}
@@ -204,7 +207,7 @@ class LabelStore:
                 raise KeyError(f"{image_id} has no {tag} label")
             version = current.number
         try:
-            return _read(self._path(image_id, tag, version), version)[0]
+            return _read(self._path(image_id, tag, version), version, self.schema)[0]
         except FileNotFoundError:
             raise KeyError(f"{image_id} has no version {version} of its {tag} label") from None
 
@@ -256,7 +259,7 @@ class LabelStore:
         try:
             if not stat.S_ISREG(status.st_mode):
                 raise ValueError("a link or a folder")
-            version: LabelVersion | None = _version(image_id, tag, path, *_read(path, number))
+            version: LabelVersion | None = _version(image_id, tag, path, *_read(path, number, self.schema))
         except (ValueError, OSError):  # the words would hold the path
             logger.warning("labels folder: left out 1 file that is no version of a label")
             version = None
@@ -272,8 +275,8 @@ def _check(image_id: str, tag: str) -> None:
         raise ValueError("the tag is not a name: small letters, digits, '_' and '-' only, e.g. 'final'")
 
 
-def _read(path: Path, number: int) -> tuple[CineLabel, Revision]:
-    label = read_label_json(path)
+def _read(path: Path, number: int, schema: KeypointSchema) -> tuple[CineLabel, Revision]:
+    label = read_label_json(path, schema=schema)
     if label.revision is None or label.revision.number != number:
         raise ValueError(f"{path}: the revision in the file is not {number}")
     return label, label.revision
