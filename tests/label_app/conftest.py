@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from annotation import annotation_server
 from app_server import Server, Studies, free_port, make_studies, start_server, stop_server
+from viewer_page import screenshot_folder
 
 # the tests of the shipped model exist as soon as the model does
 _WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "model.pt"
@@ -38,3 +39,14 @@ def annotating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The app over the annotators' studies; modules begin with ``annotation.forget_labels``."""
     with annotation_server(tmp_path_factory.mktemp("annotating")) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return screenshot_folder(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def problems() -> list[str]:
+    """What went wrong in the pages of a module: see ``viewer_page``."""
+    return []

@@ -26,7 +26,6 @@ from viewer_page import (
     open_study,
     points_of_frame,
     predict_series,
-    screenshot_folder,
     show_frame,
     submit,
     wait_for_frame,
@@ -39,16 +38,6 @@ from monai_tavr.keypoints import TAVR11
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 _NEXT_FRAME_MS = 150  # on an idle machine
-
-
-@pytest.fixture(scope="module")
-def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return screenshot_folder(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def problems() -> list[str]:
-    return []
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,9 @@ import httpx
 import pytest
 from annotation import FIRST, archive_server, make_annotation_studies, walk_through
 from orthanc import Orthanc
-from viewer_page import browser_context, drag_point, native_points, open_study, screenshot_folder, submit
+from viewer_page import browser_context, drag_point, native_points, open_study, submit
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return screenshot_folder(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

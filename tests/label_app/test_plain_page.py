@@ -16,7 +16,6 @@ from viewer_page import (
     drawn_points,
     open_plain,
     screen_pixels,
-    screenshot_folder,
     show_frame,
     viewer_page,
     wait_for_frame,
@@ -24,16 +23,6 @@ from viewer_page import (
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def problems() -> list[str]:
-    return []
-
-
-@pytest.fixture(scope="module")
-def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return screenshot_folder(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

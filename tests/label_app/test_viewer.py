@@ -15,7 +15,6 @@ from viewer_page import (
     open_study,
     predict_series,
     screen_pixels,
-    screenshot_folder,
     show_frame,
     viewer_page,
     wait_for_frame,
@@ -25,16 +24,6 @@ from monai_tavr.dicom_writer import SYNTAXES
 from monai_tavr.keypoints import TAVR11
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return screenshot_folder(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def problems() -> list[str]:
-    return []
 
 
 @pytest.fixture(scope="module")
