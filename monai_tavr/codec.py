@@ -188,11 +188,12 @@ def decode_heatmap(logits: Tensor, radius: int = 4) -> tuple[Tensor, Tensor]:
     # slope and curvature need both neighbours: the window lies on the inner cells
     rows = torch.arange(1, h - 1, device=logits.device)
     columns = torch.arange(1, w - 1, device=logits.device)
-    near_row = (rows - peak_row[:, :, None]).abs() <= radius
-    near_column = (columns - peak_column[:, :, None]).abs() <= radius
-    window = near_row[:, :, :, None] & near_column[:, :, None, :]
     inner = logits[:, :, 1:-1, 1:-1]
-    weight = torch.softmax(inner.masked_fill(~window, -1e9).flatten(2), dim=-1).view_as(inner)
+    # on a broad ridge noise decides which cell is the peak: the window moves to the mean around it, which hardly changes
+    first = _window_weights(inner.detach(), rows - peak_row[:, :, None], columns - peak_column[:, :, None], radius)
+    middle_column = (first.sum(dim=2) * columns).sum(dim=-1, keepdim=True).round()
+    middle_row = (first.sum(dim=3) * rows).sum(dim=-1, keepdim=True).round()
+    weight = _window_weights(inner, rows - middle_row, columns - middle_column, radius)
     x = (weight.sum(dim=2) * columns).sum(dim=-1)
     y = (weight.sum(dim=3) * rows).sum(dim=-1)
 
@@ -201,6 +202,12 @@ def decode_heatmap(logits: Tensor, radius: int = 4) -> tuple[Tensor, Tensor]:
     y = y + _newton_step(fixed[:, :, :-2, 1:-1], inner.detach(), fixed[:, :, 2:, 1:-1], sure, radius)
     xy = torch.stack([((x + 0.5) / w).clamp(0.0, 1.0), ((y + 0.5) / h).clamp(0.0, 1.0)], dim=-1)
     return xy, _spread(fixed)
+
+
+def _window_weights(inner: Tensor, from_row: Tensor, from_column: Tensor, radius: int) -> Tensor:
+    """(B, K, h, w) softmax over the cells at most ``radius`` from the middle; distances to it are (B, K, h) and (B, K, w)."""
+    window = (from_row.abs() <= radius)[:, :, :, None] & (from_column.abs() <= radius)[:, :, None, :]
+    return torch.softmax(inner.masked_fill(~window, -1e9).flatten(2), dim=-1).view_as(inner)
 
 
 def _newton_step(before: Tensor, here: Tensor, after: Tensor, weight: Tensor, radius: int) -> Tensor:

@@ -140,6 +140,25 @@ def test_decoding_is_local_and_not_square_only() -> None:
     assert spread.item() > 5 * alone_spread.item()
 
 
+@pytest.mark.parametrize(("half", "jump"), [(3, 0.25), (4, 1.0)])
+def test_on_a_broad_peak_the_point_does_not_jump_with_the_highest_cell(half: int, jump: float) -> None:
+    """A plateau around x = 24, whose highest cell lies at its left or right end by a hair: 6 or 8 cells between them.
+
+    The mean of a window around the highest cell would jump by 1 or 3 cells: it loses as much of the plateau's other end.
+    """
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(48.0), indexing="ij")
+    found = []
+    for highest in (24 - half, 24 + half):
+        logits = -0.5 * (((x - 24).abs() - half).clamp(min=0) ** 2 + ((y - 16) / 1.5) ** 2)
+        logits[16, highest] = 0.01
+        xy, _ = decode_heatmap(logits[None, None])
+        found.append(xy[0, 0] * torch.tensor([48.0, 32.0]) - 0.5)
+    left, right = (f[0].item() for f in found)
+    assert abs(right - left) < jump
+    assert (left + right) / 2 == pytest.approx(24, abs=0.01)
+    assert found[0][1].item() == pytest.approx(16, abs=0.01)
+
+
 def test_decoding_noise_and_flat_maps_stays_in_the_image() -> None:
     torch.manual_seed(0)
     logits = torch.cat([torch.zeros(1, 4, 16, 16), torch.randn(1, 4, 16, 16) * 20, torch.randn(1, 4, 16, 16) * 0.01])
