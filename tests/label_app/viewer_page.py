@@ -108,13 +108,14 @@ def open_plain(page: Page, url: str, image: str) -> None:
 
 
 def wait_for_frame(page: Page, image: str | None = None, frame: int | None = None) -> None:
-    """Until the document of an image is there and the drawing is that of a frame: of those named, or of any."""
+    """Until the document of an image is there, and drawing and panel are those of a frame: of those named, or of any."""
     page.wait_for_function(
         """([image, frame]) => {
           const session = window.tavr?.session;
           const layer = document.querySelector('[data-tavr-frame]');
           return session?.document && (image === null || session.image.id === image)
-            && (frame === null || session.frame === frame) && layer?.dataset.tavrFrame === String(session.frame);
+            && (frame === null || session.frame === frame) && layer?.dataset.tavrFrame === String(session.frame)
+            && document.querySelector('.tavr-frame')?.textContent.startsWith(`Frame ${session.frame + 1} /`);
         }""",
         arg=[image, frame],
     )
