@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from app_server import MARKS_SOP, MARKS_STUDY, SHORT_SOP, STACK_SERIES, STUDY, Server, Studies, mark_points
+from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 
 from label_app.lib.infers.multipart import multipart_answer
+from monai_tavr.dicom import open_cine
 from monai_tavr.formats.label_json import CineLabel, ImageInfo, label_from_dict, label_to_dict
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema
 
@@ -128,3 +131,17 @@ def test_markups_follow_the_schema_of_the_model(studies: Studies) -> None:
     assert [p["label"] for m in json.loads(markups)["markups"] for p in m["controlPoints"]] == ["APEX"]
     with pytest.raises(ValueError, match="HEART2"):
         multipart_answer(content, studies.root / "marks.dcm", schema=TAVR11)
+
+
+def test_no_markups_for_an_image_that_slicer_cannot_open(studies: Studies, tmp_path: Path) -> None:
+    """An element of a value representation that DICOM does not know: pydicom passes it over, GDCM gives up."""
+    content = (studies.root / "marks.dcm").read_bytes()
+    rows = content.index(b"\x28\x00\x10\x00US")
+    damaged = tmp_path / "DOE^JANE.dcm"
+    damaged.write_bytes(content[:rows] + b"\x27\x00\x30\x10ZZ\x04\x00abcd" + content[rows:])
+    assert open_cine(damaged).info.number_of_frames == 4
+    label = label_to_dict(CineLabel(ImageInfo(rows=512, columns=512, number_of_frames=4), ()))
+    with pytest.raises(MONAILabelException, match=r"3D Slicer.*output=json") as refused:
+        multipart_answer(label, damaged, schema=TAVR11)
+    assert refused.value.error == MONAILabelError.INVALID_INPUT
+    assert "DOE" not in str(refused.value)

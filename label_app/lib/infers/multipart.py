@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi.responses import Response
+from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from requests_toolbelt import MultipartEncoder  # type: ignore[import-untyped]
 
 from monai_tavr.formats.label_json import label_from_dict
@@ -25,8 +26,16 @@ def multipart_answer(label: dict[str, Any], path: Path, *, schema: KeypointSchem
         label: JSON of the label.
         path: the image's first file, which says where Slicer puts the points.
         schema: of the model that made the label.
+
+    Raises:
+        MONAILabelException: 3D Slicer could not open the image, so that there is nowhere to put the points.
     """
-    markups = markups_from_label(label_from_dict(label, schema=schema), grid=VolumeGrid.of_file(path))
+    try:
+        grid = VolumeGrid.of_file(path)
+    except ValueError as error:  # it names the path, and file names of hospitals carry patients' names
+        words = "GDCM, which 3D Slicer reads DICOM with, cannot read this image; ask for the label alone, output=json"
+        raise MONAILabelException(MONAILabelError.INVALID_INPUT, words) from error
+    markups = markups_from_label(label_from_dict(label, schema=schema), grid=grid)
     fields = {
         "params": (None, json.dumps(label), "application/json"),
         "file": (_FILE, json.dumps(markups), "application/json"),
