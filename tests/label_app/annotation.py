@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from app_server import MARK_RADIUS, SIZE, Server, free_port, mark_points, start_server, stop_server
+from app_server import MARK_RADIUS, SIZE, Server, free_port, mark_points, start_server
 from orthanc import Orthanc
 from playwright.sync_api import Page
 from viewer_page import (
@@ -95,12 +95,9 @@ def _injected_server(studies: str, answers: Path, base: Path, **environment: str
     port = free_port()
     script = str(Path(__file__).with_name("injected_server.py"))
     command = [script, studies, str(answers), str(port), str(base / "labels")]
-    running = start_server(command, port, base / "server", **environment)
-    try:
+    with start_server(command, port, base / "server", **environment) as running:
         assert running.client.get("/info/").status_code == 200, running.log.read_text()  # answers once MONAI Label is there
         yield running
-    finally:
-        stop_server(running)
 
 
 def write_discs(path: Path, sop: str, patient: str, points: Mapping[int, Points]) -> None:

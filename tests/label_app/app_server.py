@@ -138,12 +138,32 @@ def make_studies(base: Path) -> Studies:
 
 @dataclass
 class Server:
-    """A running server and a client of it."""
+    """A running server and a client of it; as a context it is stopped at the end."""
 
     process: subprocess.Popen[str]
     url: str
     client: httpx.Client
     log: Path
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Returns when it has ended; it may have been stopped before."""
+        self.client.close()
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=120)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # faulthandler writes what every thread is at
+            self.process.wait()
+            raise AssertionError(f"the server does not end:\n{self.log.read_text()[-6000:]}") from None
+        finally:
+            assert self.process.stdout is not None
+            self.process.stdout.close()
 
 
 def free_port() -> int:
@@ -195,17 +215,3 @@ def remove_labels(place: Path) -> None:
     """All that :func:`start_label_server`'s server keeps as labels."""
     for path in place.glob("kept/labels/*/*"):
         path.unlink()
-
-
-def stop_server(server: Server) -> None:
-    server.client.close()
-    server.process.terminate()
-    try:
-        server.process.wait(timeout=120)
-    except subprocess.TimeoutExpired:
-        server.process.send_signal(signal.SIGABRT)  # faulthandler writes what every thread is at
-        server.process.wait()
-        raise AssertionError(f"the server does not end:\n{server.log.read_text()[-6000:]}") from None
-    finally:
-        assert server.process.stdout is not None
-        server.process.stdout.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from annotation import annotation_server
-from app_server import Server, Studies, free_port, make_studies, start_server, stop_server
+from app_server import Server, Studies, free_port, make_studies, start_server
 from viewer_page import screenshot_folder
 
 # the tests of the shipped model exist as soon as the model does
@@ -26,12 +26,9 @@ def server(studies: Studies, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     port = free_port()
     script = Path(__file__).with_name("injected_server.py")
     command = [str(script), str(studies.root), str(studies.labels), str(port)]
-    running = start_server(command, port, tmp_path_factory.mktemp("server"))
-    try:
+    with start_server(command, port, tmp_path_factory.mktemp("server")) as running:
         assert running.client.get("/info/").status_code == 200, running.log.read_text()  # answers once MONAI Label is there
         yield running
-    finally:
-        stop_server(running)
 
 
 @pytest.fixture(scope="session")

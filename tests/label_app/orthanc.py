@@ -20,7 +20,7 @@ _START_SECONDS = 240
 
 @dataclass
 class Orthanc:
-    """An archive whose files lie in ``folder``; it can be stopped and started again."""
+    """An archive whose files lie in ``folder``; it can be stopped and started again, and as a context runs until its end."""
 
     folder: Path
     port: int = field(default_factory=free_port)
@@ -29,6 +29,17 @@ class Orthanc:
 
     def __post_init__(self) -> None:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", auth=(USER, PASSWORD), timeout=300)
+
+    def __enter__(self) -> Orthanc:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     @property
     def url(self) -> str:

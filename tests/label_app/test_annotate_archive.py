@@ -16,12 +16,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    archive = Orthanc(tmp_path_factory.mktemp("archive"))
-    archive.start()
-    try:
+    with Orthanc(tmp_path_factory.mktemp("archive")) as archive:
         yield archive
-    finally:
-        archive.close()
 
 
 def test_the_whole_loop_with_orthanc(orthanc: Orthanc, tmp_path: Path, screenshots: Path) -> None:

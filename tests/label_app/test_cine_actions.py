@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from app_server import Server, shipped_server, stop_server
+from app_server import Server, shipped_server
 from playwright.sync_api import Page
 from viewer_page import (
     busy_factor,
@@ -61,11 +61,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
     header = XAHeader(patient_id="SIXTY", study_uid=SOP[:9], series_uid=SOP[:11], sop_uid=SOP)
     write_xa(folder / "studies" / "sixty.dcm", rendered.frames, header=header)
     image = ImageInfo(rows=512, columns=512, number_of_frames=FRAMES, sop_instance_uid=SOP)
-    running = shipped_server(folder / "studies", folder / "server")
-    try:
+    with shipped_server(folder / "studies", folder / "server") as running:
         yield Workplace(running, CineLabel(image=image, frames=rendered.keypoints))
-    finally:
-        stop_server(running)
 
 
 @dataclass(frozen=True)

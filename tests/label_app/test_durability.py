@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
-from app_server import Server, remove_labels, start_label_server, stop_server
+from app_server import Server, remove_labels, start_label_server
 from cine_labels import FRAMES, OTHER, SOP, STACK, label_of, point, write_cines
 
 from monai_tavr.formats.label_json import read_label_json
@@ -49,11 +49,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def running(place: Path) -> Iterator[Server]:
-    started = start_label_server(place)
-    try:
+    with start_label_server(place) as started:
         yield started
-    finally:
-        stop_server(started)
 
 
 @pytest.fixture(autouse=True)
@@ -202,13 +199,10 @@ def test_a_server_killed_in_the_middle_of_submits_has_lost_nothing(running: Serv
     for image, versions in answered.items():
         assert versions.items() <= files[image].items()
         assert len(files[image]) - len(versions) in (0, 1)  # one more may have been written and not yet answered
-    again = start_label_server(place)
-    try:
+    with start_label_server(place) as again:
         for image, versions in files.items():
             there = again.client.get(f"/tavr/labels/{image}").json()
             assert (there["version"], there["damaged"]) == (len(versions), [])
             assert put(again.client, image, 54.0, len(versions)).json()["version"] == len(versions) + 1
-    finally:
-        stop_server(again)
     audited = (place / "kept" / "audit.jsonl").read_text().splitlines()
     assert all(json.loads(line)["action"] == "label.submit" for line in audited)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from app_server import Server, remove_labels, start_label_server, stop_server
+from app_server import Server, remove_labels, start_label_server
 from cine_labels import COLUMNS, FRAMES, OTHER, ROWS, SOP, STACK, STUDY, frames_of, label_of, point, write_cines
 from PIL import Image
 from stock_client import MONAILabelClient, MONAILabelClientException
@@ -28,11 +28,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def running(place: Path) -> Iterator[Server]:
     write_cines(place / "studies")
-    started = start_label_server(place)
-    try:
+    with start_label_server(place) as started:
         yield started
-    finally:
-        stop_server(started)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from app_server import free_port, start_server, stop_server
+from app_server import free_port, start_server
 from in_process import Client
 from orthanc import PASSWORD, USER, Orthanc
 from PIL import Image
@@ -74,14 +74,10 @@ def write_studies(folder: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    archive = Orthanc(tmp_path_factory.mktemp("orthanc"))
-    archive.start()
-    try:
+    with Orthanc(tmp_path_factory.mktemp("orthanc")) as archive:
         for path in write_studies(tmp_path_factory.mktemp("studies")):
             archive.upload(path)
         yield archive
-    finally:
-        archive.close()
 
 
 @pytest.fixture
@@ -435,8 +431,7 @@ def test_predict_and_submit_on_an_archive(orthanc: Orthanc, tmp_path: Path) -> N
     port = free_port()
     script = Path(__file__).with_name("injected_server.py")
     command = [str(script), orthanc.url, str(tmp_path / "predictions"), str(port)]
-    server = start_server(command, port, tmp_path / "server", HOME=str(tmp_path), **orthanc.environment)
-    try:
+    with start_server(command, port, tmp_path / "server", HOME=str(tmp_path), **orthanc.environment) as server:
         wait_for(lambda: LOSSLESS in {i["id"] for i in server.client.get("/tavr/images").json()})
         answer = server.client.post(f"/infer/tavr_keypoints?image={LOSSLESS}&output=json", data={"params": '{"frames": [0]}'})
         assert answer.status_code == 200, answer.text
@@ -459,5 +454,3 @@ def test_predict_and_submit_on_an_archive(orthanc: Orthanc, tmp_path: Path) -> N
         log = server.log.read_text()
         assert not any(secret in log for secret in (PASSWORD, "Secretname", "P4 "))
         assert (tmp_path / ".local" / "share" / "monai-tavr" / "127.0.0.1" / "labels" / LOSSLESS).is_dir()
-    finally:
-        stop_server(server)

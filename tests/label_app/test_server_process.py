@@ -7,19 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from app_server import Server, Studies, free_port, start_server, stop_server
+from app_server import Server, Studies, free_port, start_server
 
 
 def test_a_server_that_is_still_loading_ends_at_once(studies: Studies, tmp_path: Path) -> None:
     port = free_port()
     command = ["-m", "label_app.server", "start_server", "--studies", str(studies.root), "--port", str(port)]
-    running = start_server(command, port, tmp_path / "run")
-    try:
+    with start_server(command, port, tmp_path / "run") as running:
         assert running.client.get("/tavr/status").json()["state"] == "loading"
         running.process.terminate()
         assert running.process.wait(timeout=60) == 0
-    finally:
-        stop_server(running)
 
 
 @pytest.mark.parametrize(

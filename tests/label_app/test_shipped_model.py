@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from app_server import Server, shipped_server, stop_server
+from app_server import Server, shipped_server
 from viewer_page import drawn_points, open_study, predict_series, show_frame, to_page, viewer_page
 
 from monai_tavr.formats.label_json import CineLabel, label_from_dict, read_label_json
@@ -50,11 +50,8 @@ def files_before(demo: Path) -> tuple[dict[str, int], list[str]]:
 
 @pytest.fixture(scope="module")
 def shipped(demo: Path, files_before: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = shipped_server(demo, tmp_path_factory.mktemp("shipped"))
-    try:
+    with shipped_server(demo, tmp_path_factory.mktemp("shipped")) as running:
         yield running
-    finally:
-        stop_server(running)
 
 
 @pytest.fixture(scope="module")

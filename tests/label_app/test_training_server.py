@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from app_server import Server, free_port, start_server, stop_server
+from app_server import Server, free_port, start_server
 from stock_client import MONAILabelClient, MONAILabelClientException
 from training_bundle import label_of, sop_of, write_studies, write_training_bundle
 
@@ -66,7 +66,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     try:
         yield made
     finally:
-        stop_server(made.server)
+        made.server.stop()
 
 
 def test_labels_are_learnt_from_and_the_better_model_answers(site: Site) -> None:
@@ -138,7 +138,7 @@ def test_a_training_is_stopped_goes_on_and_outlives_a_killed_server(site: Site) 
     while Path(f"/proc/{worker}").exists() and "Z" not in Path(f"/proc/{worker}/stat").read_text().split()[2]:
         assert time.monotonic() < deadline, "the training outlives its server"
         time.sleep(0.1)
-    stop_server(site.server)
+    site.server.stop()
     site.server = site.start()
     assert site.client.train_status()["status"] == "INTERRUPTED"
     assert site.get("/tavr/status")["model"]["id"] == "shipped"  # activated before the kill
