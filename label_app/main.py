@@ -56,6 +56,7 @@ class TAVRApp(MONAILabelApp):
             )
         self.labels_folder: Path = conf["labels"].root
         self.audit: AuditLog = conf["audit"]
+        self.patients = PatientKeys(self.labels_folder)
         self._config = TavrKeypoints(conf.get("load_predictor") or load_bundle_predictor, folder=self.labels_folder)
         self.models = self._config.models
         self.batch = BatchPrediction(lambda image: self.infer({"model": TASK, "image": image}))
@@ -85,7 +86,7 @@ class TAVRApp(MONAILabelApp):
     def init_strategies(self) -> dict[str, FrameStrategy]:
         cache, turn = self.labels_folder / "cache" / "active_learning", self._config.infer().turns.turn
         scan = FrameScan(self.conf["index"], self.models, cache, turn=turn)
-        frames = NextFrame(self.conf["labels"], PatientKeys(self.labels_folder), self.models, scan)
+        frames = NextFrame(self.conf["labels"], self.patients, self.models, scan)
         return {name: FrameStrategy(name, words, frames) for name, words in STRATEGIES.items()}
 
     def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,10 +99,8 @@ class TAVRApp(MONAILabelApp):
 
     def _snapshot(self, trained_on: set[str], validated_on: list[str]) -> Snapshot:
         """The submitted labels as they are now, for a training."""
-        patients, find = PatientKeys(self.labels_folder), self.conf["index"].find_image
-        return take_snapshot(
-            self.conf["labels"], find=find, patient=patients.key, trained_on=trained_on, validated_on=validated_on
-        )
+        labels, find = self.conf["labels"], self.conf["index"].find_image
+        return take_snapshot(labels, find=find, patient=self.patients.key, trained_on=trained_on, validated_on=validated_on)
 
     def infer(self, request: dict[str, Any], datastore: CineFolderDatastore | None = None) -> dict[str, Any]:
         """Predict on a registered image. MONAI Label's own method would take any path that exists on this machine."""
