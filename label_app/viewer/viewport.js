@@ -62,10 +62,20 @@ const indexOf = (viewport, place) => viewport.getImageIds().findIndex(id => same
 const LOOK_MS = 200;
 const INPUTS = ['pointerdown', 'keydown', 'wheel'];
 
+// once, when the annotator does something
+function onNextInput(act) {
+  const done = () => {
+    for (const name of INPUTS) window.removeEventListener(name, done, true);
+    act();
+  };
+  for (const name of INPUTS) window.addEventListener(name, done, true);
+}
+
 /** The View of session.js over OHIF's active viewport. */
 export class OhifView {
   #goal = null; // {sop, frame} that is on its way to the screen, maybe through another study
   #held = null; // the same once it was there: OHIF sets its stack anew while other series come in, and begins with the first frame
+  #addressed = null; // the goal that the page's address named: it may not be there
   #arrived = null;
   #timer = null;
 
@@ -96,6 +106,7 @@ export class OhifView {
 
   async show(place) {
     this.#held = null;
+    this.#giveUpAddress();
     const viewport = activeViewport();
     const index = viewport ? indexOf(viewport, place) : -1;
     if (index < 0) return false;
@@ -135,11 +146,9 @@ export class OhifView {
   // until the annotator does something
   #hold(place) {
     this.#held = place;
-    const release = () => {
+    onNextInput(() => {
       if (this.#held === place) this.#held = null;
-      for (const name of INPUTS) window.removeEventListener(name, release, true);
-    };
-    for (const name of INPUTS) window.addEventListener(name, release, true);
+    });
     this.#watch();
   }
 
@@ -147,9 +156,16 @@ export class OhifView {
   begin() {
     const frame = /^#frame=(\d+)$/.exec(location.hash)?.[1];
     const sop = new URLSearchParams(location.search).get('initialSOPInstanceUID');
-    if (!this.#goal && frame && sop) this.#goal = { sop, frame: Number(frame) };
+    if (!this.#goal && frame && sop) {
+      this.#goal = this.#addressed = { sop, frame: Number(frame) };
+      onNextInput(() => this.#giveUpAddress());
+    }
     this.advance();
     this.#watch();
+  }
+
+  #giveUpAddress() {
+    if (this.#goal === this.#addressed) this.#goal = null;
   }
 
   // OHIF drops a frame asked for while it sets up its stack, and no event follows: look again, however long a slow machine takes

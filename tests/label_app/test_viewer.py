@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from annotation import forget_labels, wait_for_drawn
-from app_server import MARK_RADIUS, MARKS_STUDY, STUDY, Server, Studies, mark_points
+from app_server import MARK_RADIUS, MARKS_SOP, MARKS_STUDY, STUDY, Server, Studies, mark_points
 from playwright.sync_api import Page
 from viewer_page import (
     drawn_points,
@@ -173,6 +174,14 @@ def test_chromium_decodes_every_syntax_to_what_pydicom_reads(page: Page, server:
             assert np.abs(found - expected[2].astype(int)).max() <= 2
         else:
             np.testing.assert_array_equal(found, expected[2], err_msg=name)
+
+
+def test_an_address_may_name_an_image_that_is_not_there(page: Page, server: Server) -> None:
+    """The study is shown, and the address follows from the annotator's first key on."""
+    page.goto(f"{server.url}/ohif/tavr?StudyInstanceUIDs={MARKS_STUDY}&initialSOPInstanceUID=2.25.1#frame=3")
+    wait_for_frame(page, MARKS_SOP)
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(re.compile(rf"initialSOPInstanceUID={MARKS_SOP}#frame=1$"))
 
 
 def test_nothing_went_wrong_in_the_page(problems: list[str], page: Page) -> None:
