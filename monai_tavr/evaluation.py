@@ -174,15 +174,17 @@ def choose_thresholds(
     *,
     schema: KeypointSchema,
     selected_on: str,
+    beta: float = 1.0,
     former: Thresholds | None = None,
     at_least: int = 1,
 ) -> Thresholds:
-    """The decision thresholds of highest F1, and the usual spread of well located points, from validation frames.
+    """The decision thresholds of highest F-beta, and the usual spread of well located points, from validation frames.
 
     Args:
         frames: predicted by the model, with a ``spread_floor`` of 0.
         schema: the model's.
         selected_on: which data these are, in words.
+        beta: how many times as much recall counts as precision; 1 = F1.
         former: whose values stay where ``frames`` have too little to learn from; None = 0.5.
         at_least: frames that must show a point, and that must lack it; for the spread, well located points.
     """
@@ -191,8 +193,8 @@ def choose_thresholds(
     predicted = [(f, f.model) for f in frames if f.model is not None]
     states = np.stack([f.truth.state for f, _ in predicted])
     group_states = np.stack([f.truth.group_state for f, _ in predicted])
-    points = select_thresholds(np.array([f.prediction.score for f, _ in predicted]), states)
-    groups = select_thresholds(np.array([m.group_probability for _, m in predicted]), group_states)
+    points = select_thresholds(np.array([f.prediction.score for f, _ in predicted]), states, beta=beta)
+    groups = select_thresholds(np.array([m.group_probability for _, m in predicted]), group_states, beta=beta)
 
     def named(names: Sequence[str], values: np.ndarray, state: np.ndarray, kept: Mapping[str, float]) -> dict[str, float]:
         few = np.minimum((state == KeypointState.VISIBLE).sum(0), (state == KeypointState.ABSENT).sum(0)) < at_least

@@ -109,22 +109,25 @@ def write_thresholds(path: str | os.PathLike[str], thresholds: Thresholds) -> No
     write_json_atomically(path, content | {"selected_on": thresholds.selected_on})
 
 
-def _best_threshold(probability: np.ndarray, visible: np.ndarray, default: float, bounds: tuple[float, float]) -> float:
-    """The threshold of highest F1: the middle of the widest range of thresholds that reach it.
+def _best_threshold(
+    probability: np.ndarray, visible: np.ndarray, beta: float, default: float, bounds: tuple[float, float]
+) -> float:
+    """The threshold of highest F-beta: the middle of the widest range of thresholds that reach it.
 
     Args:
         probability: (N,) of labelled frames.
         visible: (N,) bool.
+        beta: see :func:`select_thresholds`.
         default: what to return if no frame shows the point, or none lacks it: then there is nothing to learn from.
         bounds: thresholds outside say only that there were few frames.
     """
     if visible.all() or not visible.any():
         return default
-    # F1 is constant while the threshold lies in [edges[i], edges[i + 1]): exactly the probabilities above edges[i] are reported
+    # F-beta is constant while the threshold lies in [edges[i], edges[i + 1]): what exceeds edges[i] is reported
     edges = np.unique(np.concatenate([[0.0], probability, [1.0]]))
     reported = (probability[:, None] > edges[None, :-1]).astype(float)
-    f1 = 2 * (reported[visible].sum(0)) / (reported.sum(0) + visible.sum())
-    best = np.isclose(f1, f1.max(), rtol=0, atol=1e-12)
+    f_beta = (1 + beta**2) * reported[visible].sum(0) / (reported.sum(0) + beta**2 * visible.sum())
+    best = np.isclose(f_beta, f_beta.max(), rtol=0, atol=1e-12)
     starts = np.flatnonzero(best & ~np.append(False, best[:-1]))
     stops = np.flatnonzero(best & ~np.append(best[1:], False)) + 1
     widest = int(np.argmax(edges[stops] - edges[starts]))
@@ -132,25 +135,36 @@ def _best_threshold(probability: np.ndarray, visible: np.ndarray, default: float
 
 
 def select_thresholds(
-    probability: np.ndarray, state: np.ndarray, *, default: float = 0.5, bounds: tuple[float, float] = (0.05, 0.95)
+    probability: np.ndarray,
+    state: np.ndarray,
+    *,
+    beta: float = 1.0,
+    default: float = 0.5,
+    bounds: tuple[float, float] = (0.05, 0.95),
 ) -> np.ndarray:
     """Choose a threshold for every point, or for every group, on validation frames.
 
     Args:
         probability: (N, K) in [0, 1].
         state: (N, K) of :class:`KeypointState`; unlabelled entries are left out.
+        beta: how many times as much recall counts as precision (van Rijsbergen 1979); 1 = F1.
         default: for a point that validation always, or never, shows.
         bounds: smallest and largest threshold.
 
     Returns:
-        (K,) thresholds that maximise the F1 of presence.
+        (K,) thresholds that maximise the F-beta of presence.
+
+    Raises:
+        ValueError: shapes do not match, or beta is not positive.
     """
+    if not beta > 0:
+        raise ValueError(f"beta must be positive, got {beta}")
     probability, state = np.asarray(probability, float), np.asarray(state)
     if probability.ndim != 2 or probability.shape != state.shape:
         raise ValueError(f"need (N, K) probabilities and states, got shapes {probability.shape} and {state.shape}")
     labelled = state != KeypointState.UNLABELLED
     columns = [(probability[m, i], state[m, i] == KeypointState.VISIBLE) for i, m in enumerate(labelled.T)]
-    return np.array([_best_threshold(p, v, default, bounds) for p, v in columns])
+    return np.array([_best_threshold(p, v, beta, default, bounds) for p, v in columns])
 
 
 @dataclass(frozen=True)

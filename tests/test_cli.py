@@ -288,8 +288,16 @@ def test_thresholds_are_chosen_on_validation(tmp_path, data, capsys):
     assert set(chosen.points.values()) == {0.5}
     assert set(chosen.groups) == {"anatomical", "instrumental", "contour"}
     assert chosen.spread_floor == pytest.approx(0.1)  # what the network always says
-    assert chosen.selected_on.startswith("split val of data: 3 frames of 1 patients; weights ")
+    assert chosen.selected_on.startswith("split val of data: 3 frames of 1 patients; F1; weights ")
     assert "CP" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("beta", ["0", "-1", "nan", "inf", "two"])
+def test_beta_is_a_number_above_0(beta, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["thresholds", "--data", "data", "--out", str(tmp_path / "t.json"), f"--beta={beta}"])
+    assert stop.value.code == 2
+    assert f"'{beta}' is no number above 0" in capsys.readouterr().err
 
 
 # ---- info, serve, phantom, and the frame around them

@@ -129,6 +129,19 @@ def test_threshold_is_the_middle_of_the_widest_best_range():
     assert select_thresholds(column, np.array([1, 1, 0, 1, 0])[:, None]) == pytest.approx([0.15])
 
 
+def test_beta_says_how_much_recall_counts():
+    # above 0.6, 2 right of 2 reported; above 0.4, 3 of 5; 4 visible. F1: 4/6 and 6/9, equal; 0.6 to 0.9 is the wider range
+    # F2: 5 * 2 / (2 + 4 * 4) = 0.556 against 5 * 3 / (5 + 16) = 0.714; all 9: 5 * 4 / (9 + 16) = 0.8
+    column = np.array([0.95, 0.9, 0.6, 0.55, 0.5, 0.4, 0.3, 0.2, 0.1])[:, None]
+    state = np.array([1, 1, 0, 0, 1, 0, 0, 0, 1])[:, None]
+    assert select_thresholds(column, state) == pytest.approx([0.75])
+    assert select_thresholds(column, state, beta=2) == pytest.approx([0.05])
+    # a half: 1.25 * 2 / (2 + 1) = 0.833 against 1.25 * 3 / (5 + 1) = 0.625
+    assert select_thresholds(column, state, beta=0.5) == pytest.approx([0.75])
+    with pytest.raises(ValueError, match="beta must be positive, got 0"):
+        select_thresholds(column, state, beta=0)
+
+
 def test_unlabelled_frames_do_not_choose():
     column = np.array([0.1, 0.4, 0.8, 0.99, 0.45])[:, None]
     assert select_thresholds(column, np.array([0, 0, 1, -1, -1])[:, None]) == pytest.approx([0.6])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from monai_tavr.keypoints import KeypointSchema
     from monai_tavr.predictor import KeypointPredictor
 
-__all__ = ["add_model_arguments", "build_predictor", "chosen_schema", "parse_frames", "parse_names"]
+__all__ = ["add_model_arguments", "build_predictor", "chosen_schema", "parse_frames", "parse_names", "positive_number"]
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +56,17 @@ def chosen_schema(args: argparse.Namespace) -> KeypointSchema | None:
     if args.schema is not None:
         return load_schema(args.schema)
     return None if args.bundle is None else Bundle.find(args.bundle).schema()
+
+
+def positive_number(text: str) -> float:
+    """A finite number above 0; for argparse's ``type``."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return value
 
 
 def parse_frames(text: str) -> list[int]:
