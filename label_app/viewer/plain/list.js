@@ -41,6 +41,7 @@ function imageEntry({ id, frames, labelled_frames: labelled }, number, onOpen) {
     element('small', labelled ? 'labelled' : '', labelled ? `${labelled} labelled` : 'not labelled')
   );
   entry.append(picture, words);
+  entry.onmousedown = event => event.preventDefault(); // no focus by mouse: Enter then still means "accept this frame"
   entry.onclick = () => onOpen(id);
   return entry;
 }
