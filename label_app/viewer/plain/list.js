@@ -1,5 +1,7 @@
 // The images that can be opened, by patient. Patients have no names here: their order and a thumbnail tell them apart.
 
+import { button } from '../element.js';
+
 /** Fill a node with the images; returns a function that marks the one that is open. */
 export function listImages(node, images, onOpen) {
   const patients = new Map();
@@ -25,10 +27,6 @@ function patientSection(number, images, onOpen) {
 }
 
 function imageEntry({ id, frames, labelled_frames: labelled }, number, onOpen) {
-  const entry = element('button', 'image');
-  entry.type = 'button';
-  entry.dataset.image = id;
-  entry.title = id;
   const picture = Object.assign(document.createElement('img'), {
     src: `/tavr/frames/${encodeURIComponent(id)}/${Math.floor(frames / 2)}.png`,
     loading: 'lazy',
@@ -40,10 +38,7 @@ function imageEntry({ id, frames, labelled_frames: labelled }, number, onOpen) {
     element('small', '', frames === 1 ? '1 frame' : `${frames} frames`),
     element('small', labelled ? 'labelled' : '', labelled ? `${labelled} labelled` : 'not labelled')
   );
-  entry.append(picture, words);
-  entry.onmousedown = event => event.preventDefault(); // no focus by mouse: Enter then still means "accept this frame"
-  entry.onclick = () => onOpen(id);
-  return entry;
+  return button({ className: 'image', title: id, data: { image: id }, onclick: () => onOpen(id) }, picture, words);
 }
 
 function element(tag, className = '', text) {
