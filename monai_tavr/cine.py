@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_tavr.formats.label_json import ImageInfo
+from monai_tavr.label import ImageInfo
 
 __all__ = ["Cine", "CineError", "CineInfo"]
 

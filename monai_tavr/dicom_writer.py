@@ -27,7 +27,7 @@ from pydicom.pixels import get_encoder
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
-from monai_tavr.atomic_file import replacing
+from monai_tavr.files import replacing
 
 __all__ = ["SYNTAXES", "XAHeader", "write_xa"]
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monai_tavr.formats.label_json import CineLabel, read_label_json
+from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState
+from monai_tavr.label import CineLabel
 
 if TYPE_CHECKING:
     from monai_tavr.postprocess import Thresholds

@@ -19,7 +19,7 @@ import torch
 from monai.data.torchscript_utils import save_net_with_metadata
 from torch import Tensor, nn
 
-from monai_tavr.atomic_file import replacing_path
+from monai_tavr.files import replacing_path
 
 __all__ = ["export_torchscript", "freeze_torchscript", "largest_difference"]
 

@@ -16,8 +16,10 @@ from monai.transforms import MapTransform
 
 from monai_tavr.dicom import open_cine
 from monai_tavr.evaluation import frame_error
-from monai_tavr.formats.label_json import CineLabel, PointEdit, write_json_atomically, write_label_json
+from monai_tavr.files import write_json_atomically
+from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.keypoints import Keypoints, KeypointSchema, load_schema
+from monai_tavr.label import CineLabel, PointEdit
 from monai_tavr.metrics import evaluate_keypoints
 from monai_tavr.postprocess import KeypointPostprocess, read_thresholds
 from monai_tavr.report import write_metrics_csv

@@ -9,14 +9,7 @@ import torch
 from monai.inferers import SimpleInferer
 from torch import Tensor
 
-__all__ = ["AutocastInferer", "CineInferer", "bf16_is_fast"]
-
-
-def bf16_is_fast(device: str | torch.device) -> bool:
-    """Whether the device computes in bfloat16 natively (elsewhere it is emulated, and slower than float32)."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+__all__ = ["AutocastInferer", "CineInferer"]
 
 
 class AutocastInferer(SimpleInferer):

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_tavr.formats.label_json import write_json_atomically
+from monai_tavr.files import write_json_atomically
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState, load_schema
 
 __all__ = ["KeypointPostprocess", "Thresholds", "check_groups", "read_thresholds", "select_thresholds", "write_thresholds"]

@@ -20,12 +20,13 @@ from monai_tavr import __version__
 from monai_tavr.bundle import Bundle, sha256_of
 from monai_tavr.cine import Cine
 from monai_tavr.codec import KeypointCodec
-from monai_tavr.formats.label_json import CineLabel, PointEdit
+from monai_tavr.devices import fastest_precision, select_device
 from monai_tavr.framing import FrameFit, prepare_frames
 from monai_tavr.keypoints import Keypoints, KeypointSchema
+from monai_tavr.label import CineLabel, PointEdit
 from monai_tavr.postprocess import KeypointPostprocess, Thresholds, check_groups, read_thresholds
 
-__all__ = ["FramePrediction", "KeypointPredictor", "select_device"]
+__all__ = ["FramePrediction", "KeypointPredictor"]
 
 Source = str | os.PathLike[str] | Cine | np.ndarray
 Progress = Callable[[int, int], None]
@@ -50,19 +51,6 @@ class FramePrediction:
     spread: np.ndarray
     group_probability: np.ndarray
     input_side: float
-
-
-def select_device(device: str | torch.device = "auto") -> torch.device:
-    """``auto`` is a CUDA device where there is one, else the CPU. Raises ValueError for one that is not there."""
-    if str(device) == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"no device {device!r}; give auto, cpu, cuda or cuda:0") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r} asked for, but PyTorch finds no CUDA device; give auto or cpu")
-    return chosen
 
 
 class KeypointPredictor:
@@ -104,7 +92,7 @@ class KeypointPredictor:
         self.weights = self.bundle.weights if weights is None else Path(weights)
         network, self.schema, self.image_size = self.bundle.network(self.weights, schema=schema)
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
-        self.precision = _fastest_precision(self.device) if precision == "auto" else precision
+        self.precision = fastest_precision(self.device) if precision == "auto" else precision
         self.weights_sha256 = sha256_of(self.weights)
         self._codec = KeypointCodec(self.schema, image_size=self.image_size)
         shipped = self._shipped_thresholds()
@@ -269,14 +257,6 @@ class KeypointPredictor:
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device.type, dtype=torch.bfloat16) if self.precision == "bf16" else nullcontext()
-
-
-def _fastest_precision(device: torch.device) -> str:
-    """bf16 where it is native; elsewhere a CPU would imitate it, slower than fp32."""
-    if device.type == "cuda":
-        return "bf16"
-    native = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return "bf16" if any(supported is not None and supported() for supported in native) else "fp32"
 
 
 def _open(path: str | os.PathLike[str]) -> Cine:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from monai_tavr.atomic_file import replacing
+from monai_tavr.files import replacing
 
 __all__ = ["figures_table", "write_metrics_csv"]
 

@@ -28,8 +28,8 @@ import cv2
 import numpy as np
 
 from monai_tavr.cine import Cine
-from monai_tavr.formats.label_json import CineLabel
 from monai_tavr.keypoints import Keypoints, KeypointState
+from monai_tavr.label import CineLabel
 
 __all__ = ["TrackedFrame", "Tracker", "track_between"]
 

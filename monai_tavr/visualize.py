@@ -15,7 +15,7 @@ import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from monai_tavr.atomic_file import replacing, replacing_path
+from monai_tavr.files import replacing, replacing_path
 from monai_tavr.keypoints import Keypoints, KeypointState
 from monai_tavr.label_layout import place_labels
 

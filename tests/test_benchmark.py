@@ -11,8 +11,9 @@ from tiny_bundle import bright_square, write_bundle
 
 from monai_tavr.cli import main
 from monai_tavr.dicom_writer import XAHeader, write_xa
-from monai_tavr.formats.label_json import CineLabel, ImageInfo, write_label_json
+from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
+from monai_tavr.label import CineLabel, ImageInfo
 
 # 8, 16 and 8 pixels beside the straight line between the ends
 PATH = [(39.5, 63.5), (47.5, 71.5), (55.5, 79.5), (63.5, 71.5), (71.5, 63.5)]

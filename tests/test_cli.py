@@ -16,8 +16,9 @@ from monai_tavr.cli import main
 from monai_tavr.commands.options import parse_frames
 from monai_tavr.commands.predict import name_outputs
 from monai_tavr.dicom_writer import XAHeader, write_xa
-from monai_tavr.formats.label_json import CineLabel, ImageInfo, read_label_json, write_label_json
+from monai_tavr.formats.label_json import read_label_json, write_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
+from monai_tavr.label import CineLabel, ImageInfo
 from monai_tavr.postprocess import read_thresholds
 
 PLACES = [(47.5, 31.5), (79.5, 63.5), (63.5, 95.5)]

@@ -12,7 +12,7 @@ from xa_files import asymmetric_frames, group, item, write_edited, write_enhance
 
 from monai_tavr.dicom import CineInfo, open_cine
 from monai_tavr.dicom_writer import XAHeader, write_xa
-from monai_tavr.formats.label_json import ImageInfo
+from monai_tavr.label import ImageInfo
 
 
 def _info(tmp_path: Path, **attributes: Any) -> CineInfo:

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from monai_tavr.evaluation import LabelledCine, StoredPredictions, evaluate_cines, frame_error, group_by_cine
-from monai_tavr.formats.label_json import CineLabel, ImageInfo, write_label_json
+from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
+from monai_tavr.label import CineLabel, ImageInfo
 from monai_tavr.metrics import evaluate_keypoints
 from monai_tavr.plots import write_error_plot
 from monai_tavr.report import figures_table, write_metrics_csv

@@ -10,13 +10,14 @@ import torch
 from tiny_bundle import bright_square, write_bundle
 
 from monai_tavr.cine import Cine, CineError, CineInfo
+from monai_tavr.devices import select_device
 from monai_tavr.dicom import open_cine
 from monai_tavr.dicom_writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import label_to_dict, read_label_json, write_label_json
 from monai_tavr.keypoints import TAVR11
 from monai_tavr.phantom.generate import generate_dataset
 from monai_tavr.postprocess import KeypointPostprocess
-from monai_tavr.predictor import KeypointPredictor, select_device
+from monai_tavr.predictor import KeypointPredictor
 
 PLACES = [(47.5, 31.5), (111.5, 47.5), (207.5, 95.5), (63.5, 63.5), (143.5, 79.5)]
 FRAMES = np.stack([bright_square((128, 256), x, y) for x, y in PLACES])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from monai_tavr.cine import Cine, CineInfo
-from monai_tavr.formats.label_json import CineLabel, ImageInfo
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState
+from monai_tavr.label import CineLabel, ImageInfo
 from monai_tavr.tracking import Tracker, track_between
 
 CT, PT, AA1 = (TAVR11.index(n) for n in ("CT", "PT", "AA1"))

@@ -12,7 +12,8 @@ from label_app.lib.datastores.label_store import LabelStore
 from label_app.lib.datastores.patients import PatientKeys
 from label_app.lib.datastores.study_index import ImageEntry, StudyIndex
 from label_app.lib.dicomweb.frames import rendered_frame
-from monai_tavr.formats.label_json import CineLabel, label_to_dict
+from monai_tavr.formats.label_json import label_to_dict
+from monai_tavr.label import CineLabel
 
 __all__ = ["image_router"]
 

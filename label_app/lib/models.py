@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from label_app.lib.model_record import SHIPPED, ModelRecord
-from monai_tavr.atomic_file import replacing
 from monai_tavr.bundle import sha256_of
+from monai_tavr.files import replacing
 
 if TYPE_CHECKING:
     from monai_tavr.predictor import KeypointPredictor

@@ -17,8 +17,9 @@ import numpy as np
 
 from label_app.lib.datastores.label_store import FINAL, PREDICTION, LabelStore, LabelVersion
 from label_app.lib.datastores.study_index import ImageEntry
-from monai_tavr.formats.label_json import CineLabel, label_from_dict
+from monai_tavr.formats.label_json import label_from_dict
 from monai_tavr.keypoints import Keypoints
+from monai_tavr.label import CineLabel
 
 __all__ = ["Agreement", "PredictionKeeper"]
 

@@ -15,8 +15,9 @@ from label_app.lib.audit import AuditLog
 from label_app.lib.auth.user import User
 from label_app.lib.datastores.label_store import FINAL, LabelStore, LabelVersion
 from label_app.lib.datastores.study_index import ImageEntry
-from monai_tavr.formats.label_json import CineLabel, ImageInfo, PointEdit, label_from_json
+from monai_tavr.formats.label_json import label_from_json
 from monai_tavr.keypoints import Keypoints
+from monai_tavr.label import CineLabel, ImageInfo, PointEdit
 
 __all__ = ["Submissions", "checked", "signed"]
 

@@ -20,8 +20,9 @@ from label_app.lib.datastores.study_index import ImageEntry, StudyIndex
 from label_app.lib.infers.request import parse_groups
 from monai_tavr import __version__
 from monai_tavr.cine import Cine
-from monai_tavr.formats.label_json import SCHEMA_ID, CineLabel, PointEdit, label_from_dict, label_to_dict
+from monai_tavr.formats.label_json import SCHEMA_ID, label_from_dict, label_to_dict
 from monai_tavr.keypoints import Keypoints, KeypointSchema
+from monai_tavr.label import CineLabel, PointEdit
 
 if TYPE_CHECKING:
     from label_app.main import TAVRApp

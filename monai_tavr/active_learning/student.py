@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_tavr.active_learning.outputs import FrameOutputs, network_outputs
-from monai_tavr.atomic_file import replacing
 from monai_tavr.codec import STATE, KeypointCodec, X, Y
 from monai_tavr.evaluation import LabelledCine
+from monai_tavr.files import replacing
 from monai_tavr.framing import prepare_frames
 from monai_tavr.keypoints import TAVR11, KeypointSchema, KeypointState
 from monai_tavr.losses import GroupedKeypointLoss

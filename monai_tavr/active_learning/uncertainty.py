@@ -19,7 +19,7 @@ import numpy as np
 
 from monai_tavr.active_learning.outputs import FrameOutputs
 from monai_tavr.calibration import calibration
-from monai_tavr.formats.label_json import write_json_atomically
+from monai_tavr.files import write_json_atomically
 from monai_tavr.keypoints import TAVR11, KeypointSchema, KeypointState
 
 __all__ = ["TOLERANCE", "PointUncertainty", "disagreement", "fit_uncertainty", "needs_correction", "read_uncertainty"]

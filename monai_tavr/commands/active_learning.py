@@ -162,7 +162,7 @@ def _learn_start(args: argparse.Namespace, student: Student, memory: Lessons) ->
     import torch
     from tqdm import tqdm
 
-    from monai_tavr.atomic_file import replacing
+    from monai_tavr.files import replacing
 
     file = args.out / f"start_{len(memory)}_{args.start_iterations}_{args.image_size}.pt"
     if file.is_file():

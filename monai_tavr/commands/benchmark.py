@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print and write."""
-    from monai_tavr.formats.label_json import write_json_atomically
+    from monai_tavr.files import write_json_atomically
 
     if args.repeat < 1 or args.every < 2:
         raise ValueError(f"--repeat must be at least 1 and --every at least 2, got {args.repeat} and {args.every}")

@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from monai_tavr.evaluation import StoredPredictions, model_predictions
-    from monai_tavr.formats.label_json import write_json_atomically
+    from monai_tavr.files import write_json_atomically
     from monai_tavr.keypoints import load_schema
     from monai_tavr.metrics import evaluate_keypoints
     from monai_tavr.report import figures_table, write_metrics_csv

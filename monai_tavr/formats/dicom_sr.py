@@ -40,9 +40,8 @@ from pydicom.uid import ComprehensiveSRStorage, generate_uid
 from pydicom.valuerep import DA, TM
 
 from monai_tavr import __version__
-from monai_tavr.atomic_file import replacing
+from monai_tavr.files import replacing
 from monai_tavr.formats import sr_codes
-from monai_tavr.formats.label_json import CineLabel, ImageInfo, Revision
 from monai_tavr.formats.sr_image import FrameImage, frame_images, image_from_library, image_to_library
 from monai_tavr.formats.sr_point import (
     Algorithm,
@@ -55,6 +54,7 @@ from monai_tavr.formats.sr_point import (
     to_dicom_time,
 )
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema
+from monai_tavr.label import CineLabel, ImageInfo, Revision
 
 __all__ = ["SERIES_DESCRIPTION", "Algorithm", "is_keypoints_sr", "keypoints_sr", "read_keypoints_sr", "write_keypoints_sr"]
 

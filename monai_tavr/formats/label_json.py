@@ -45,157 +45,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from datetime import datetime
+from dataclasses import MISSING, fields
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from monai_tavr.atomic_file import replacing
+from monai_tavr.files import write_json_atomically
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState
+from monai_tavr.label import CineLabel, ImageInfo, PointEdit, Revision, whole_number
 
-__all__ = [
-    "SCHEMA_ID",
-    "CineLabel",
-    "ImageInfo",
-    "PointEdit",
-    "Revision",
-    "label_from_dict",
-    "label_from_json",
-    "label_to_dict",
-    "read_label_json",
-    "write_json_atomically",
-    "write_label_json",
-]
+__all__ = ["SCHEMA_ID", "label_from_dict", "label_from_json", "label_to_dict", "read_label_json", "write_label_json"]
 
 SCHEMA_ID = "monai-tavr/keypoints/1"
-_SOURCES = ("model", "annotator")
 _LARGEST = 1e9  # no coordinate, spacing or score is larger; NaN and infinity are not smaller
 _POINT_KEYS = {"x", "y", "state", "score", "spread", "source", "author", "time"}
 _IMAGE_KEYS = {"sop_instance_uid", "series_instance_uid", "study_instance_uid", "rows", "columns", "number_of_frames", "spacing"}
-
-
-@dataclass(frozen=True)
-class ImageInfo:
-    """What a label must know of its image.
-
-    Attributes:
-        rows: image height in pixels.
-        columns: image width in pixels.
-        number_of_frames: frames of the cine, 1 for a still.
-        spacing: (x, y) millimetres per pixel in the patient, or None when unknown.
-        sop_instance_uid: DICOM UID of the (multi-frame) instance, None for other files.
-        series_instance_uid: DICOM UID of its series.
-        study_instance_uid: DICOM UID of its study.
-    """
-
-    rows: int
-    columns: int
-    number_of_frames: int = 1
-    spacing: tuple[float, float] | None = None
-    sop_instance_uid: str | None = None
-    series_instance_uid: str | None = None
-    study_instance_uid: str | None = None
-
-
-@dataclass(frozen=True)
-class PointEdit:
-    """Who put a point there: ``source`` is ``model`` or ``annotator``, ``time`` is ISO 8601 with a time zone."""
-
-    source: str
-    author: str | None = None
-    time: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.source not in _SOURCES:
-            raise ValueError(f"source must be one of {list(_SOURCES)}, got {self.source!r}")
-        for name in ("author", "time"):
-            if not isinstance(getattr(self, name), str | None):
-                raise ValueError(f"{name} must be text, got {getattr(self, name)!r}")
-        if self.time is not None:
-            _check_time(self.time)
-
-
-@dataclass(frozen=True)
-class Revision:
-    """Which version of an image's label this is.
-
-    Attributes:
-        number: 1 for the first version.
-        author: who submitted it.
-        time: when, ISO 8601 with a time zone.
-        base: number of the version it was made from, 0 where there was none; None = not said.
-        model: SHA-256 of the weights whose prediction was corrected; None = not said.
-    """
-
-    number: int
-    author: str
-    time: str
-    base: int | None = None
-    model: str | None = None
-
-    def __post_init__(self) -> None:
-        _integer(self.number, "number", minimum=1)
-        if self.base is not None:
-            _integer(self.base, "base", minimum=0)
-        for name in ("author", "time"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name} must be text, got {getattr(self, name)!r}")
-        if not isinstance(self.model, str | None):
-            raise ValueError(f"model must be text, got {self.model!r}")
-        _check_time(self.time)
-
-
-def _check_time(time: str) -> None:
-    try:
-        zone = datetime.fromisoformat(time.replace("Z", "+00:00")).tzinfo
-    except ValueError as error:
-        raise ValueError(f"time must be ISO 8601, got {time!r}") from error
-    if zone is None:
-        raise ValueError(f"time must state its zone, e.g. '+00:00', got {time!r}")
-
-
-@dataclass(frozen=True, eq=False)
-class CineLabel:
-    """The labelled frames of one image series.
-
-    Attributes:
-        image: size, spacing and identity of the image.
-        frames: one :class:`Keypoints` per labelled frame, in frame order.
-        edits: (frame, point name) -> who put the point there; a pair may be missing.
-        spread: (frame, point name) -> doubt about the place of a predicted point, in native pixels; a pair may be missing.
-        revision: which of the image's versions this is, where a store keeps them.
-
-    Raises:
-        ValueError: a frame stands twice, lies outside the image, or another schema is mixed in.
-    """
-
-    image: ImageInfo
-    frames: tuple[Keypoints, ...]
-    edits: Mapping[tuple[int, str], PointEdit] = field(default_factory=dict)
-    spread: Mapping[tuple[int, str], float] = field(default_factory=dict)
-    revision: Revision | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "frames", tuple(sorted(self.frames, key=lambda k: k.frame)))
-        object.__setattr__(self, "edits", MappingProxyType(dict(self.edits)))
-        object.__setattr__(self, "spread", MappingProxyType(dict(self.spread)))
-        indices = [k.frame for k in self.frames]
-        if len(set(indices)) != len(indices):
-            raise ValueError(f"frame {max(indices, key=indices.count)} stands more than once")
-        if indices and indices[-1] >= self.image.number_of_frames:
-            raise ValueError(f"frame {indices[-1]} is outside the image, which has {self.image.number_of_frames} frame(s)")
-        if len({k.schema.names for k in self.frames}) > 1:
-            raise ValueError("frames of different keypoint schemas do not belong in one label")
-
-    def frame(self, index: int, *, schema: KeypointSchema = TAVR11) -> Keypoints:
-        """The keypoints of a frame; a frame without a label is all unlabelled."""
-        for keypoints in self.frames:
-            if keypoints.frame == index:
-                return keypoints
-        return Keypoints.from_points(schema, {}, frame=index, spacing=self.image.spacing)
 
 
 def label_to_dict(label: CineLabel) -> dict[str, Any]:
@@ -253,7 +118,7 @@ def label_from_dict(content: Any, *, schema: KeypointSchema = TAVR11, where: str
     spread: dict[tuple[int, str], float] = {}
     for position, entry in enumerate(top["frames"]):
         entry = _mapping(entry, f"{where}: frames[{position}]", {"frame", "points"}, required={"frame", "points"})
-        index = _integer(entry["frame"], f"{where}: frames[{position}].frame", minimum=0)
+        index = whole_number(entry["frame"], f"{where}: frames[{position}].frame", minimum=0)
         keypoints, who = _frame_from_dict(entry["points"], schema, index, image, f"{where}: frame {index}")
         frames.append(keypoints)
         edits |= who
@@ -279,7 +144,7 @@ def _image_from_dict(content: Any, where: str) -> ImageInfo:
     image = dict(_mapping(content, where, _IMAGE_KEYS, required={"rows", "columns"}))
     for key in ("rows", "columns", "number_of_frames"):
         if key in image:
-            image[key] = _integer(image[key], f"{where}.{key}", minimum=1)
+            image[key] = whole_number(image[key], f"{where}.{key}", minimum=1)
     if image.get("spacing") is not None:
         spacing = image["spacing"]
         if not isinstance(spacing, list) or len(spacing) != 2:
@@ -364,12 +229,6 @@ def _number(value: Any, where: str) -> float:
     return float(value)
 
 
-def _integer(value: Any, where: str, *, minimum: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise ValueError(f"{where} must be a whole number of at least {minimum}, got {value!r}")
-    return value
-
-
 def label_from_json(text: str | bytes, *, schema: KeypointSchema = TAVR11, where: str = "label") -> CineLabel:
     """Parse and check the text of a label file.
 
@@ -405,9 +264,3 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def write_label_json(path: str | os.PathLike[str], label: CineLabel) -> None:
     """Write a label file; it is never half-written, and an older one stays until the new one is complete."""
     write_json_atomically(path, label_to_dict(label))
-
-
-def write_json_atomically(path: str | os.PathLike[str], content: Any, *, indent: int | None = 1) -> None:
-    """Write JSON so that the file is never half-written (see :func:`monai_tavr.atomic_file.replacing`)."""
-    with replacing(path) as stream:
-        stream.write((json.dumps(content, indent=indent, allow_nan=False) + "\n").encode())

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from monai_tavr.formats.label_json import CineLabel, ImageInfo, PointEdit
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema
+from monai_tavr.label import CineLabel, ImageInfo, PointEdit
 
 __all__ = ["VolumeGrid", "label_from_markups", "markups_from_label", "read_markups"]
 

@@ -20,7 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from monai_tavr.dicom_writer import SYNTAXES
-from monai_tavr.formats.label_json import write_json_atomically
+from monai_tavr.files import write_json_atomically
 from monai_tavr.keypoints import TAVR11
 from monai_tavr.phantom.cine_files import DatasetSettings, cine_stem, write_cine
 from monai_tavr.phantom.presets import PRESETS, Preset, preset_named

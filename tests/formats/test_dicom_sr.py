@@ -15,9 +15,10 @@ from pydicom.sr.codedict import codes
 
 from monai_tavr.dicom_writer import XAHeader, write_xa
 from monai_tavr.formats.dicom_sr import Algorithm, is_keypoints_sr, keypoints_sr, read_keypoints_sr, write_keypoints_sr
-from monai_tavr.formats.label_json import CineLabel, ImageInfo, PointEdit, Revision, label_to_dict
+from monai_tavr.formats.label_json import label_to_dict
 from monai_tavr.formats.sr_codes import children
 from monai_tavr.keypoints import TAVR11, Keypoints, load_schema
+from monai_tavr.label import CineLabel, ImageInfo, PointEdit, Revision
 
 MODEL, ANNOTATOR = "monai-tavr 0.1.0, weights 1234", "Müller, Änne"
 TIME = "2026-01-31T12:00:00.250+00:00"

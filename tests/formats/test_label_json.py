@@ -10,19 +10,10 @@ import stat
 import numpy as np
 import pytest
 
-from monai_tavr.formats.label_json import (
-    SCHEMA_ID,
-    CineLabel,
-    ImageInfo,
-    PointEdit,
-    Revision,
-    label_from_dict,
-    label_to_dict,
-    read_label_json,
-    write_json_atomically,
-    write_label_json,
-)
+from monai_tavr.files import write_json_atomically
+from monai_tavr.formats.label_json import SCHEMA_ID, label_from_dict, label_to_dict, read_label_json, write_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, load_schema
+from monai_tavr.label import CineLabel, ImageInfo, PointEdit, Revision
 
 IMAGE = ImageInfo(
     rows=512,

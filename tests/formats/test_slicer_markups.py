@@ -12,9 +12,10 @@ import pytest
 
 from monai_tavr.cli import main
 from monai_tavr.dicom_writer import XAHeader, write_xa
-from monai_tavr.formats.label_json import CineLabel, ImageInfo, read_label_json
+from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.formats.slicer_markups import VolumeGrid, label_from_markups, markups_from_label
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointState
+from monai_tavr.label import CineLabel, ImageInfo
 
 GRID = VolumeGrid(spacing=(0.3, 0.4, 50.0))
 IMAGE = ImageInfo(rows=100, columns=200, number_of_frames=5, spacing=(0.2, 0.2))

@@ -27,8 +27,9 @@ from viewer_page import (
 )
 
 from monai_tavr.dicom_writer import XAHeader, write_xa
-from monai_tavr.formats.label_json import CineLabel, ImageInfo, write_label_json
+from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
+from monai_tavr.label import CineLabel, ImageInfo
 
 __all__ = [
     "FIRST",

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from label_app import server
 from monai_tavr.cine import Cine
-from monai_tavr.formats.label_json import CineLabel, PointEdit, read_label_json
+from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
+from monai_tavr.label import CineLabel, PointEdit
 
 
 class LabelReader:

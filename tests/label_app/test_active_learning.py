@@ -18,8 +18,8 @@ from label_app.lib.datastores.patients import PatientKeys
 from label_app.lib.datastores.study_index import StudyIndex
 from monai_tavr.active_learning.outputs import FrameOutputs
 from monai_tavr.active_learning.strategies import STRATEGIES, SpacingRules
-from monai_tavr.formats.label_json import CineLabel, ImageInfo
 from monai_tavr.keypoints import TAVR11, Keypoints
+from monai_tavr.label import CineLabel, ImageInfo
 
 IMAGES = (f"{STUDY}.1.1", f"{STUDY}.2.1", MARKS_SOP)  # of 4 frames each
 UNSURE = (MARKS_SOP, 2)

@@ -27,8 +27,9 @@ from viewer_page import (
 )
 
 from monai_tavr.dicom_writer import XAHeader, write_xa
-from monai_tavr.formats.label_json import CineLabel, ImageInfo, label_from_dict
+from monai_tavr.formats.label_json import label_from_dict
 from monai_tavr.keypoints import TAVR11
+from monai_tavr.label import CineLabel, ImageInfo
 from monai_tavr.phantom.cine import render_cine
 from monai_tavr.phantom.presets import preset_named
 from monai_tavr.phantom.procedure import plan_cine, sample_patient

@@ -14,9 +14,10 @@ import pytest
 from app_server import MARKS_SOP, Server, mark_points
 from stock_client import MONAILabelClient, MONAILabelClientException
 
-from monai_tavr.formats.label_json import CineLabel, PointEdit, label_from_dict, read_label_json, write_label_json
+from monai_tavr.formats.label_json import label_from_dict, read_label_json, write_label_json
 from monai_tavr.formats.slicer_markups import VolumeGrid, label_from_markups
 from monai_tavr.keypoints import TAVR11, Keypoints
+from monai_tavr.label import CineLabel, PointEdit
 
 OF_SLICER = {"result_extension": ".nrrd", "result_dtype": "uint8", "result_compress": False, "restore_label_idx": False}
 

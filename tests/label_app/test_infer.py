@@ -13,8 +13,9 @@ from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 
 from label_app.lib.infers.multipart import multipart_answer
 from monai_tavr.dicom import open_cine
-from monai_tavr.formats.label_json import CineLabel, ImageInfo, label_from_dict, label_to_dict
+from monai_tavr.formats.label_json import label_from_dict, label_to_dict
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema
+from monai_tavr.label import CineLabel, ImageInfo
 
 
 def infer(server: Server, image: str, params: Any = None, **query: str) -> httpx.Response:

@@ -20,8 +20,9 @@ from label_app.lib.infers.cache import PredictionCache, prediction_key
 from label_app.lib.infers.tavr_keypoints import KeypointInferTask
 from label_app.lib.infers.turns import Turns
 from monai_tavr.cine import Cine
-from monai_tavr.formats.label_json import CineLabel, label_from_dict
+from monai_tavr.formats.label_json import label_from_dict
 from monai_tavr.keypoints import TAVR11, Keypoints
+from monai_tavr.label import CineLabel
 
 
 class Predictor:

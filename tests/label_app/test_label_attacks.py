@@ -13,7 +13,8 @@ import pytest
 from app_server import MARKS_SOP, SIZE, STUDY, Server
 from attack_tools import form, nothing_is_written, send
 
-from monai_tavr.formats.label_json import CineLabel, ImageInfo, label_to_dict
+from monai_tavr.formats.label_json import label_to_dict
+from monai_tavr.label import CineLabel, ImageInfo
 
 __all__ = ["nothing_is_written"]  # holds for every test here
 

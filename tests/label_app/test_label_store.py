@@ -13,8 +13,9 @@ import pytest
 
 from label_app.lib.datastores import label_store
 from label_app.lib.datastores.label_store import PREDICTION, LabelConflict, LabelStore
-from monai_tavr.formats.label_json import CineLabel, ImageInfo, read_label_json
+from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
+from monai_tavr.label import CineLabel, ImageInfo
 
 IMAGE = "1.2.3"
 INFO = ImageInfo(rows=64, columns=48, number_of_frames=10)

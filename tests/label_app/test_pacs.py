@@ -32,8 +32,9 @@ from label_app.lib.datastores.pacs_error import PacsError
 from label_app.server import create_app
 from monai_tavr.dicom_writer import XAHeader, write_xa
 from monai_tavr.formats.dicom_sr import keypoints_sr, read_keypoints_sr
-from monai_tavr.formats.label_json import CineLabel, ImageInfo, PointEdit, Revision, label_to_dict, write_label_json
+from monai_tavr.formats.label_json import label_to_dict, write_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
+from monai_tavr.label import CineLabel, ImageInfo, PointEdit, Revision
 
 STUDY, OTHER_STUDY = "2.25.4000", "2.25.4999"
 NATIVE, LOSSLESS, STACK = f"{STUDY}.1.1", f"{STUDY}.2.1", f"{STUDY}.3"

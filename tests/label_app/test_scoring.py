@@ -12,8 +12,9 @@ from cine_labels import label_of, point
 
 from label_app.lib.datastores.label_store import PREDICTION, LabelStore
 from label_app.lib.scoring import Agreement, PredictionKeeper
-from monai_tavr.formats.label_json import CineLabel, ImageInfo, label_to_dict
+from monai_tavr.formats.label_json import label_to_dict
 from monai_tavr.keypoints import TAVR11, Keypoints
+from monai_tavr.label import CineLabel, ImageInfo
 
 IMAGE = "1.2.3"
 INFO = ImageInfo(rows=100, columns=100, number_of_frames=9)

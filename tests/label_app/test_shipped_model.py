@@ -16,8 +16,9 @@ import pytest
 from app_server import Server, shipped_server
 from viewer_page import drawn_points, open_study, predict_series, show_frame, to_page, viewer_page
 
-from monai_tavr.formats.label_json import CineLabel, label_from_dict, read_label_json
+from monai_tavr.formats.label_json import label_from_dict, read_label_json
 from monai_tavr.keypoints import TAVR11
+from monai_tavr.label import CineLabel
 from monai_tavr.phantom.generate import generate_dataset
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,8 +13,9 @@ from label_app.lib.datastores.patients import PatientKeys
 from label_app.lib.datastores.study_index import StudyIndex
 from label_app.lib.trainers.request import TrainRequest
 from label_app.lib.trainers.snapshot import Snapshot, take_snapshot
-from monai_tavr.formats.label_json import CineLabel, read_label_json
+from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointState
+from monai_tavr.label import CineLabel
 
 
 class Studies:

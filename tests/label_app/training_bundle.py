@@ -13,8 +13,8 @@ import torch
 import yaml
 
 from monai_tavr.dicom_writer import XAHeader, write_xa
-from monai_tavr.formats.label_json import CineLabel, ImageInfo
 from monai_tavr.keypoints import TAVR11, Keypoints, load_schema
+from monai_tavr.label import CineLabel, ImageInfo
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 64

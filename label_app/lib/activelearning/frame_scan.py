@@ -23,7 +23,7 @@ from label_app.lib.datastores.cine_files import open_files
 from label_app.lib.datastores.pacs_error import PacsError
 from label_app.lib.datastores.study_index import ImageEntry, StudyIndex
 from monai_tavr.active_learning.outputs import FrameOutputs, cine_outputs
-from monai_tavr.atomic_file import replacing
+from monai_tavr.files import replacing
 
 if TYPE_CHECKING:
     from label_app.lib.models import ModelRegistry

@@ -22,8 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ComprehensiveSRStorage
 
 from label_app.lib.datastores.study_index import is_uid
-from monai_tavr.atomic_file import creating
-from monai_tavr.formats.label_json import write_json_atomically
+from monai_tavr.files import creating, write_json_atomically
 
 __all__ = ["IMPORTED", "PASSED", "STORED", "ArchiveRecords", "Record", "derived_uid"]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from monai_tavr.atomic_file import replacing
+from monai_tavr.files import replacing
 
 __all__ = ["InstanceCache"]
 

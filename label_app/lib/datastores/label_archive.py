@@ -23,7 +23,7 @@ from label_app.lib.datastores.pacs_error import PacsError
 from label_app.lib.datastores.study_index import ImageEntry, is_uid
 from label_app.lib.submissions import Submissions, checked
 from monai_tavr.formats.dicom_sr import SERIES_DESCRIPTION, keypoints_sr, read_keypoints_sr
-from monai_tavr.formats.label_json import CineLabel
+from monai_tavr.label import CineLabel
 
 __all__ = ["LabelArchive"]
 

@@ -25,9 +25,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from monai_tavr.atomic_file import creating, remove_leftovers
-from monai_tavr.formats.label_json import CineLabel, Revision, label_to_dict, read_label_json
+from monai_tavr.files import creating, remove_leftovers
+from monai_tavr.formats.label_json import label_to_dict, read_label_json
 from monai_tavr.keypoints import TAVR11, KeypointSchema
+from monai_tavr.label import CineLabel, Revision
 
 __all__ = ["FINAL", "PREDICTION", "TAG", "LabelConflict", "LabelStore", "LabelVersion"]
 

@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 
 from label_app.lib.datastores.study_index import ImageEntry
-from monai_tavr.atomic_file import creating
+from monai_tavr.files import creating
 
 __all__ = ["PatientKeys"]
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monai_tavr import __version__
-from monai_tavr.atomic_file import replacing
+from monai_tavr.files import replacing
 
 if TYPE_CHECKING:
     from monai_tavr.predictor import KeypointPredictor

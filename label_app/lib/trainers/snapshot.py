@@ -16,8 +16,10 @@ from typing import Any
 
 from label_app.lib.datastores.label_store import FINAL, LabelStore
 from label_app.lib.datastores.study_index import ImageEntry
-from monai_tavr.formats.label_json import CineLabel, write_json_atomically, write_label_json
+from monai_tavr.files import write_json_atomically
+from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.keypoints import KeypointState
+from monai_tavr.label import CineLabel
 
 __all__ = ["FrozenImage", "Snapshot", "take_snapshot"]
 

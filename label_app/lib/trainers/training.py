@@ -30,7 +30,7 @@ from label_app.lib.models import ModelRegistry
 from label_app.lib.trainers.process import GRACE_SECONDS, close_streams, end_group, start_worker
 from label_app.lib.trainers.request import TrainRequest
 from label_app.lib.trainers.snapshot import Snapshot
-from monai_tavr.formats.label_json import write_json_atomically
+from monai_tavr.files import write_json_atomically
 
 __all__ = ["Training", "TrainingRunning"]
 

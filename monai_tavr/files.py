@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-__all__ = ["creating", "remove_leftovers", "replacing", "replacing_path"]
+__all__ = ["creating", "remove_leftovers", "replacing", "replacing_path", "write_json_atomically"]
 
 _ABANDONED_SECONDS = 3600  # a temporary file that old belongs to a process that was killed
 
@@ -101,3 +102,9 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def write_json_atomically(path: str | os.PathLike[str], content: Any, *, indent: int | None = 1) -> None:
+    """Write JSON so that the file is never half-written (see :func:`monai_tavr.files.replacing`)."""
+    with replacing(path) as stream:
+        stream.write((json.dumps(content, indent=indent, allow_nan=False) + "\n").encode())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_tavr.atomic_file import creating, remove_leftovers, replacing, replacing_path
+from monai_tavr.files import creating, remove_leftovers, replacing, replacing_path
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
