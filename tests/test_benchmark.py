@@ -10,7 +10,7 @@ import pytest
 from tiny_bundle import bright_square, write_bundle
 
 from monai_tavr.cli import main
-from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
 from monai_tavr.label import CineLabel, ImageInfo

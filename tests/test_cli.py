@@ -15,7 +15,7 @@ from monai_tavr import __version__
 from monai_tavr.cli import main
 from monai_tavr.commands.options import parse_frames
 from monai_tavr.commands.predict import name_outputs
-from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import read_label_json, write_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
 from monai_tavr.label import CineLabel, ImageInfo

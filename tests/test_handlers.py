@@ -13,7 +13,7 @@ from ignite.engine import Engine
 from monai.data import MetaTensor
 from PIL import Image
 
-from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.evaluation import frame_error
 from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.handlers import MetricsReport, SaveKeypointsd, WorstFrames, load_postprocess

@@ -60,16 +60,16 @@ def test_the_data_type_needs_numpy_and_yaml_only():
     ("below", "above"),
     [
         ("keypoints", ["monai_tavr"]),
-        ("formats/label_json", ["monai_tavr.codec", "monai_tavr.dicom", "monai_tavr.transforms", "torch", "monai"]),
-        ("cine", ["monai_tavr.dicom", "monai_tavr.transforms", "torch", "monai"]),
-        ("codec", ["monai_tavr.transforms", "monai_tavr.networks", "monai_tavr.dicom", "monai"]),
+        ("formats/label_json", ["monai_tavr.codec", "monai_tavr.dicom.open", "monai_tavr.transforms", "torch", "monai"]),
+        ("cine", ["monai_tavr.dicom.open", "monai_tavr.transforms", "torch", "monai"]),
+        ("codec", ["monai_tavr.transforms", "monai_tavr.networks", "monai_tavr.dicom.open", "monai"]),
         ("dicom", ["monai_tavr.transforms", "monai_tavr.phantom", "torch"]),
         ("dicom_writer", ["monai_tavr.phantom", "torch", "monai"]),
         ("framing", ["monai_tavr.transforms", "monai_tavr.networks"]),
         ("metrics", ["monai_tavr.predictor", "monai_tavr.evaluation", "monai_tavr.transforms"]),
         ("postprocess", ["monai_tavr.transforms", "monai_tavr.predictor", "torch", "monai"]),
         ("transforms", ["monai_tavr.predictor", "monai_tavr.networks", "monai_tavr.phantom"]),
-        ("visualize", ["monai_tavr.dicom", "monai_tavr.predictor", "torch", "monai"]),
+        ("visualize", ["monai_tavr.dicom.open", "monai_tavr.predictor", "torch", "monai"]),
     ],
 )
 def test_imports_point_one_way(below, above):

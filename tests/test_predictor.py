@@ -12,7 +12,7 @@ from tiny_bundle import bright_square, write_bundle
 from monai_tavr.cine import Cine, CineError, CineInfo
 from monai_tavr.devices import select_device
 from monai_tavr.dicom import open_cine
-from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import label_to_dict, read_label_json, write_label_json
 from monai_tavr.keypoints import TAVR11
 from monai_tavr.phantom.generate import generate_dataset

@@ -13,7 +13,7 @@ from monai.transforms import Compose, Flipd, RandAffined, Resized, Rotated, Spat
 
 from monai_tavr.augment import RandCollimatord
 from monai_tavr.codec import KeypointCodec
-from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.framing import FrameFit, fit_frames, map_points, normalise, prepare_frames
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointState

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import EnhancedXAImageStorage, ExplicitVRLittleEndian
 
-from monai_tavr.dicom_writer import write_xa
+from monai_tavr.dicom.writer import write_xa
 
 DEBIAN_PACKAGES = {"dciodvfy": "dicom3tools", "dcmcjpeg": "dcmtk", "dcmconv": "dcmtk", "dcmdjpeg": "dcmtk"}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.label import CineLabel, ImageInfo
 from monai_tavr.phantom.cine import render_cine

@@ -19,7 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from monai_tavr.dicom_writer import SYNTAXES
+from monai_tavr.dicom.writer import SYNTAXES
 from monai_tavr.files import write_json_atomically
 from monai_tavr.keypoints import TAVR11
 from monai_tavr.phantom.cine_files import DatasetSettings, cine_stem, write_cine
@@ -62,7 +62,7 @@ def generate_dataset(
         seed: not negative; another seed gives other patients.
         size: rows and columns, a multiple of 16; None = the preset's (512, for ``tiny`` 128).
         bits: 8 or 12 stored bits; None = 8.
-        syntax: transfer syntax, a name of :data:`monai_tavr.dicom_writer.SYNTAXES`; None = ``explicit-le``.
+        syntax: transfer syntax, a name of :data:`monai_tavr.dicom.writer.SYNTAXES`; None = ``explicit-le``.
         workers: processes; None = one per core this process may use; 1 = no other process.
         progress: show a progress bar and the speed.
 

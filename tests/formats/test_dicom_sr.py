@@ -13,7 +13,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.dicom_sr import Algorithm, is_keypoints_sr, keypoints_sr, read_keypoints_sr, write_keypoints_sr
 from monai_tavr.formats.label_json import label_to_dict
 from monai_tavr.formats.sr_codes import children

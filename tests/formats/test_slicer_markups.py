@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from monai_tavr.cli import main
-from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.formats.slicer_markups import VolumeGrid, label_from_markups, markups_from_label
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointState

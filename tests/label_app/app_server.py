@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pydicom
 
-from monai_tavr.dicom_writer import SYNTAXES, XAHeader, write_xa
+from monai_tavr.dicom.writer import SYNTAXES, XAHeader, write_xa
 from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
 from monai_tavr.label import CineLabel, ImageInfo

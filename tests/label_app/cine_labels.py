@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pydicom
 
-from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.dicom.writer import XAHeader, write_xa
 
 STUDY = "2.25.3000"
 SOP = f"{STUDY}.1.1"  # 6 frames of 40 rows and 56 columns

@@ -26,7 +26,7 @@ from viewer_page import (
     wait_for_words,
 )
 
-from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import label_from_dict
 from monai_tavr.keypoints import TAVR11
 from monai_tavr.label import CineLabel, ImageInfo

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
-from monai_tavr.dicom_writer import SYNTAXES
+from monai_tavr.dicom.writer import SYNTAXES
 
 SHORT_STUDY = "2.25.1500"
 STORED = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'

@@ -30,7 +30,7 @@ from label_app.lib.datastores.pacs import PacsIndex
 from label_app.lib.datastores.pacs_client import PacsClient
 from label_app.lib.datastores.pacs_error import PacsError
 from label_app.server import create_app
-from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.dicom_sr import keypoints_sr, read_keypoints_sr
 from monai_tavr.formats.label_json import label_to_dict, write_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints

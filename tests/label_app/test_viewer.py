@@ -21,7 +21,7 @@ from viewer_page import (
     wait_for_frame,
 )
 
-from monai_tavr.dicom_writer import SYNTAXES
+from monai_tavr.dicom.writer import SYNTAXES
 from monai_tavr.keypoints import TAVR11
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

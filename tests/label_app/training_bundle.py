@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import yaml
 
-from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.keypoints import TAVR11, Keypoints, load_schema
 from monai_tavr.label import CineLabel, ImageInfo
 

@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from monai_tavr.dicom_writer import SYNTAXES
+from monai_tavr.dicom.writer import SYNTAXES
 from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.phantom.generate import add_arguments, generate_dataset, run, split_of_patient
 

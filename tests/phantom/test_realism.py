@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.phantom.cine import render_cine
 from monai_tavr.phantom.presets import preset_named
 from monai_tavr.phantom.procedure import plan_cine, sample_patient

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from xa_files import asymmetric_frames
 
-from monai_tavr.dicom_writer import SYNTAXES, _encode
-from monai_tavr.jpeg_check import is_complete_jpeg
+from monai_tavr.dicom.jpeg import is_complete_jpeg
+from monai_tavr.dicom.writer import SYNTAXES, _encode
 
 END = b"\xff\xd9"
 

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from xa_files import asymmetric_frames, group, item, write_edited, write_enhanced_xa
 
 from monai_tavr.dicom import CineInfo, open_cine
-from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.label import ImageInfo
 
 

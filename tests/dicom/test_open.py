@@ -29,9 +29,9 @@ from pydicom.uid import (
 )
 from xa_files import asymmetric_frames, edit, group, item, run_tool, write_edited, write_enhanced_xa
 
-from monai_tavr import dicom_frames
 from monai_tavr.dicom import CineError, find_cines, open_cine
-from monai_tavr.dicom_writer import SYNTAXES, XAHeader, write_xa
+from monai_tavr.dicom import frames as dicom_frames
+from monai_tavr.dicom.writer import SYNTAXES, XAHeader, write_xa
 
 LOSSLESS = [s for s in SYNTAXES if s not in ("jpeg-ls-near", "jpeg2000", "jpeg-baseline")]
 SECRET = XAHeader(patient_id="SECRET-ID", patient_name="Secret^Name", patient_birth_date="19330303")
@@ -525,8 +525,8 @@ def test_an_unreadable_file_is_found_and_refused(tmp_path: Path, monkeypatch: py
     def forbidden(path: Path) -> bool:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("monai_tavr.dicom.is_dicom", forbidden)
-    monkeypatch.setattr("monai_tavr.dicom_file.is_dicom", forbidden)
+    monkeypatch.setattr("monai_tavr.dicom.open.is_dicom", forbidden)
+    monkeypatch.setattr("monai_tavr.dicom.file.is_dicom", forbidden)
     assert find_cines(tmp_path) == [tmp_path / "a.dcm"]
     assert "cannot be read (Permission denied)" in _refusal(tmp_path / "a.dcm")
 

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from xa_files import asymmetric_frames, run_tool
 
-from monai_tavr.dicom_writer import SYNTAXES, XAHeader, write_xa
+from monai_tavr.dicom.writer import SYNTAXES, XAHeader, write_xa
 
 HEADER = XAHeader(
     patient_id="P007",
@@ -125,7 +125,7 @@ def test_a_failed_write_leaves_the_older_file_and_no_litter(tmp_path: Path, monk
     def full_disk(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("monai_tavr.dicom_writer.os.fsync", full_disk)
+    monkeypatch.setattr("monai_tavr.dicom.writer.os.fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         write_xa(path, asymmetric_frames(count=2))
     assert path.read_bytes() == before

@@ -10,7 +10,7 @@ import pytest
 from pydicom.dataset import Dataset
 from xa_files import item
 
-from monai_tavr.grey_scale import GreyScale, LookupTable, Window
+from monai_tavr.dicom.grey_scale import GreyScale, LookupTable, Window
 
 BITS8: dict[str, Any] = {"BitsStored": 8, "PixelRepresentation": 0, "PhotometricInterpretation": "MONOCHROME2"}
 

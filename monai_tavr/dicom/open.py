@@ -12,32 +12,19 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from monai_tavr.cine import Cine, CineError, CineInfo
-from monai_tavr.dicom_file import CINE_CLASSES, DicomFile, NotXRayError, is_dicom, read_dicom
-from monai_tavr.dicom_frames import FrameDecoder
-from monai_tavr.dicom_geometry import cine_info
-from monai_tavr.grey_scale import GreyScale
-from monai_tavr.picture_files import PICTURE_SUFFIXES, is_nifti, is_picture, open_nifti, open_pictures
+from monai_tavr.cine import Cine, CineError
+from monai_tavr.dicom.file import DicomFile, NotXRayError, is_dicom, read_dicom
+from monai_tavr.dicom.frames import FrameDecoder
+from monai_tavr.dicom.geometry import cine_info
+from monai_tavr.dicom.grey_scale import GreyScale
+from monai_tavr.dicom.pictures import PICTURE_SUFFIXES, is_nifti, is_picture, open_nifti, open_pictures
 
-if TYPE_CHECKING:
-    from monai_tavr.xa_reader import XAReader
-
-__all__ = ["CINE_CLASSES", "Cine", "CineError", "CineInfo", "XAReader", "find_cines", "open_cine"]
+__all__ = ["find_cines", "open_cine"]
 
 _LOGGER = logging.getLogger(__name__)
-
-
-def __getattr__(name: str) -> Any:
-    # MONAI takes seconds to import, and only its readers need it
-    if name == "XAReader":
-        from monai_tavr.xa_reader import XAReader
-
-        return XAReader
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def open_cine(path: str | os.PathLike[str], *, voi: bool = True) -> Cine:

@@ -14,7 +14,7 @@ from pydicom.tag import Tag
 from pydicom.valuerep import DT
 
 from monai_tavr.cine import CineInfo
-from monai_tavr.dicom_file import DicomFile
+from monai_tavr.dicom.file import DicomFile
 
 __all__ = ["cine_info"]
 

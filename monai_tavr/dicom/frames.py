@@ -16,7 +16,7 @@ from pydicom import uid as dicom_uid
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 
-from monai_tavr.dicom_file import DicomFile
+from monai_tavr.dicom.file import DicomFile
 
 __all__ = ["FrameDecoder"]
 
@@ -233,7 +233,7 @@ class FrameDecoder:
 
 
 def _is_complete(data: bytes) -> bool:
-    from monai_tavr.jpeg_check import is_complete_jpeg  # brings numba, which only these syntaxes need
+    from monai_tavr.dicom.jpeg import is_complete_jpeg  # brings numba, which only these syntaxes need
 
     try:
         return is_complete_jpeg(data)

@@ -16,7 +16,7 @@ from xa_files import asymmetric_frames
 
 from monai_tavr.cine import CineError
 from monai_tavr.dicom import XAReader
-from monai_tavr.dicom_writer import XAHeader, write_xa
+from monai_tavr.dicom.writer import XAHeader, write_xa
 
 # MONAI makes all of its readers, and one misses NVIDIA's codec
 pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")
