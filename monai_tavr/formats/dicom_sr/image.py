@@ -20,8 +20,8 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from monai_tavr.formats import sr_codes
-from monai_tavr.formats.sr_codes import children, number_of
+from monai_tavr.formats.dicom_sr import codes as sr_codes
+from monai_tavr.formats.dicom_sr.codes import children, number_of
 from monai_tavr.label import ImageInfo
 
 __all__ = ["FrameImage", "frame_images", "image_from_library", "image_to_library"]

@@ -1,10 +1,10 @@
 """Keypoint labels as DICOM structured reports: what a PACS keeps, and what another installation reads back.
 
 A label of a cine becomes one Comprehensive SR with a Measurement Report (PS3.16 TID 1500): an image library that says which image
-was labelled (:mod:`monai_tavr.formats.sr_image`), and one measurement group (TID 1501, :mod:`monai_tavr.formats.sr_point`) for
-each labelled point of each frame, absent points included. A point without a group is unlabelled. The observers are the annotator
+was labelled (:mod:`monai_tavr.formats.dicom_sr.image`), and one measurement group (TID 1501,
+:mod:`monai_tavr.formats.dicom_sr.point`) for each labelled point of each frame, absent points included. A point without a group is unlabelled. The observers are the annotator
 and the software. Only reports of this module are read back: they are known by their text item ``Schema`` of the scheme ``99TAVR``
-(:mod:`monai_tavr.formats.sr_codes`).
+(:mod:`monai_tavr.formats.dicom_sr.codes`).
 
 Reports are complete but preliminary and unverified unless somebody verifies them: they are annotations, not findings for care.
 """
@@ -41,9 +41,9 @@ from pydicom.valuerep import DA, TM
 
 from monai_tavr import __version__
 from monai_tavr.files import replacing
-from monai_tavr.formats import sr_codes
-from monai_tavr.formats.sr_image import FrameImage, frame_images, image_from_library, image_to_library
-from monai_tavr.formats.sr_point import (
+from monai_tavr.formats.dicom_sr import codes as sr_codes
+from monai_tavr.formats.dicom_sr.image import FrameImage, frame_images, image_from_library, image_to_library
+from monai_tavr.formats.dicom_sr.point import (
     Algorithm,
     SRPoint,
     children,
@@ -56,7 +56,7 @@ from monai_tavr.formats.sr_point import (
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema
 from monai_tavr.label import CineLabel, ImageInfo, Revision
 
-__all__ = ["SERIES_DESCRIPTION", "Algorithm", "is_keypoints_sr", "keypoints_sr", "read_keypoints_sr", "write_keypoints_sr"]
+__all__ = ["SERIES_DESCRIPTION", "is_keypoints_sr", "keypoints_sr", "read_keypoints_sr", "write_keypoints_sr"]
 
 SERIES_DESCRIPTION = "TAVR keypoints"
 _CONTAINS = RelationshipTypeValues.CONTAINS

@@ -30,9 +30,9 @@ from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from monai_tavr.formats import sr_codes
-from monai_tavr.formats.sr_codes import children, code_of, number_of
-from monai_tavr.formats.sr_image import FrameImage
+from monai_tavr.formats.dicom_sr import codes as sr_codes
+from monai_tavr.formats.dicom_sr.codes import children, code_of, number_of
+from monai_tavr.formats.dicom_sr.image import FrameImage
 from monai_tavr.keypoints import KeypointSchema
 from monai_tavr.label import PointEdit
 

@@ -15,8 +15,8 @@ from pydicom.sr.codedict import codes
 
 from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.dicom_sr import Algorithm, is_keypoints_sr, keypoints_sr, read_keypoints_sr, write_keypoints_sr
+from monai_tavr.formats.dicom_sr.codes import children
 from monai_tavr.formats.label_json import label_to_dict
-from monai_tavr.formats.sr_codes import children
 from monai_tavr.keypoints import TAVR11, Keypoints, load_schema
 from monai_tavr.label import CineLabel, ImageInfo, PointEdit, Revision
 
