@@ -15,6 +15,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
 from monai_tavr.dicom import open_cine
+from monai_tavr.drawing.overlay import draw_overlay, write_png
 from monai_tavr.evaluation import frame_error
 from monai_tavr.files import write_json_atomically
 from monai_tavr.formats.label_json import write_label_json
@@ -23,7 +24,6 @@ from monai_tavr.label import CineLabel, PointEdit
 from monai_tavr.metrics import evaluate_keypoints
 from monai_tavr.postprocess import KeypointPostprocess, read_thresholds
 from monai_tavr.report import write_metrics_csv
-from monai_tavr.visualize import draw_overlay, write_png
 
 __all__ = ["MetricsReport", "SaveKeypointsd", "WorstFrames", "load_postprocess"]
 

@@ -124,8 +124,8 @@ def run(args: argparse.Namespace) -> int:
 def _draw_worst(frames: Sequence[EvaluatedFrame], folder: Path, count: int) -> None:
     """Pictures of the worst frames, worst first, replacing those of an earlier run."""
     from monai_tavr.dicom import open_cine
+    from monai_tavr.drawing.overlay import draw_overlay, write_png
     from monai_tavr.evaluation import frame_error
-    from monai_tavr.visualize import draw_overlay, write_png
 
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("worst_*.png"):

@@ -158,7 +158,7 @@ def _predict_one(job: Job, predictor: KeypointPredictor, args: argparse.Namespac
 
 
 def _write_overlay(path: Path, kind: str, cine: Cine, found: Sequence[FramePrediction], predictor: KeypointPredictor) -> None:
-    from monai_tavr.visualize import contact_sheet, frame_rate, write_gif, write_mp4, write_png
+    from monai_tavr.drawing.overlay import contact_sheet, frame_rate, write_gif, write_mp4, write_png
 
     if kind == "png":
         step = max(1, -(-len(found) // _SHEET_FRAMES))
@@ -173,7 +173,7 @@ def _write_overlay(path: Path, kind: str, cine: Cine, found: Sequence[FramePredi
 
 def _draw(cine: Cine, found: Sequence[FramePrediction], predictor: KeypointPredictor, *, zoom: int = 1) -> Iterator[np.ndarray]:
     """One picture after another; the whole cine is never in memory."""
-    from monai_tavr.visualize import display_window, draw_overlay, to_display
+    from monai_tavr.drawing.overlay import display_window, draw_overlay, to_display
 
     sample = [p.keypoints.frame for p in found[:: max(1, len(found) // 6)]]
     window = display_window(cine.frames(sample))

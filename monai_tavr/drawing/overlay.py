@@ -15,9 +15,9 @@ import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from monai_tavr.drawing.label_layout import place_labels
 from monai_tavr.files import replacing, replacing_path
 from monai_tavr.keypoints import Keypoints, KeypointState
-from monai_tavr.label_layout import place_labels
 
 __all__ = [
     "contact_sheet",

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema
-from monai_tavr.label_layout import place_labels
-from monai_tavr.visualize import (
+from monai_tavr.drawing.label_layout import place_labels
+from monai_tavr.drawing.overlay import (
     contact_sheet,
     display_window,
     draw_overlay,
@@ -21,6 +20,7 @@ from monai_tavr.visualize import (
     write_mp4,
     write_png,
 )
+from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema
 
 GREY = np.full((200, 300), 90, np.uint8)
 SCHEMA = KeypointSchema(

@@ -1,0 +1,1 @@
+"""Keypoints drawn onto frames."""
