@@ -17,6 +17,7 @@ In order:
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,9 +27,9 @@ from typing import Any
 import numpy as np
 
 from monai_tavr.files import write_json_atomically
-from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState, load_schema
+from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, load_schema
 
-__all__ = ["KeypointPostprocess", "Thresholds", "check_groups", "read_thresholds", "select_thresholds", "write_thresholds"]
+__all__ = ["KeypointPostprocess", "Thresholds", "check_groups", "load_postprocess", "read_thresholds", "write_thresholds"]
 
 _FILE_KEYS = {"schema", "thresholds", "group_thresholds", "spread_floor", "selected_on"}
 
@@ -107,64 +108,6 @@ def write_thresholds(path: str | os.PathLike[str], thresholds: Thresholds) -> No
     content |= {"group_thresholds": dict(thresholds.groups)} if thresholds.groups else {}
     content |= {"spread_floor": thresholds.spread_floor} if thresholds.spread_floor else {}
     write_json_atomically(path, content | {"selected_on": thresholds.selected_on})
-
-
-def _best_threshold(
-    probability: np.ndarray, visible: np.ndarray, beta: float, default: float, bounds: tuple[float, float]
-) -> float:
-    """The threshold of highest F-beta: the middle of the widest range of thresholds that reach it.
-
-    Args:
-        probability: (N,) of labelled frames.
-        visible: (N,) bool.
-        beta: see :func:`select_thresholds`.
-        default: what to return if no frame shows the point, or none lacks it: then there is nothing to learn from.
-        bounds: thresholds outside say only that there were few frames.
-    """
-    if visible.all() or not visible.any():
-        return default
-    # F-beta is constant while the threshold lies in [edges[i], edges[i + 1]): what exceeds edges[i] is reported
-    edges = np.unique(np.concatenate([[0.0], probability, [1.0]]))
-    reported = (probability[:, None] > edges[None, :-1]).astype(float)
-    f_beta = (1 + beta**2) * reported[visible].sum(0) / (reported.sum(0) + beta**2 * visible.sum())
-    best = np.isclose(f_beta, f_beta.max(), rtol=0, atol=1e-12)
-    starts = np.flatnonzero(best & ~np.append(False, best[:-1]))
-    stops = np.flatnonzero(best & ~np.append(best[1:], False)) + 1
-    widest = int(np.argmax(edges[stops] - edges[starts]))
-    return float(np.clip((edges[starts[widest]] + edges[stops[widest]]) / 2, *bounds))
-
-
-def select_thresholds(
-    probability: np.ndarray,
-    state: np.ndarray,
-    *,
-    beta: float = 1.0,
-    default: float = 0.5,
-    bounds: tuple[float, float] = (0.05, 0.95),
-) -> np.ndarray:
-    """Choose a threshold for every point, or for every group, on validation frames.
-
-    Args:
-        probability: (N, K) in [0, 1].
-        state: (N, K) of :class:`KeypointState`; unlabelled entries are left out.
-        beta: how many times as much recall counts as precision (van Rijsbergen 1979); 1 = F1.
-        default: for a point that validation always, or never, shows.
-        bounds: smallest and largest threshold.
-
-    Returns:
-        (K,) thresholds that maximise the F-beta of presence.
-
-    Raises:
-        ValueError: shapes do not match, or beta is not positive.
-    """
-    if not beta > 0:
-        raise ValueError(f"beta must be positive, got {beta}")
-    probability, state = np.asarray(probability, float), np.asarray(state)
-    if probability.ndim != 2 or probability.shape != state.shape:
-        raise ValueError(f"need (N, K) probabilities and states, got shapes {probability.shape} and {state.shape}")
-    labelled = state != KeypointState.UNLABELLED
-    columns = [(probability[m, i], state[m, i] == KeypointState.VISIBLE) for i, m in enumerate(labelled.T)]
-    return np.array([_best_threshold(p, v, beta, default, bounds) for p, v in columns])
 
 
 @dataclass(frozen=True)
@@ -282,3 +225,14 @@ class KeypointPostprocess:
 def _vector(values: float | Mapping[str, float], names: Sequence[str]) -> np.ndarray:
     """(len(names),) of a complete mapping."""
     return np.array([values[n] for n in names]) if isinstance(values, Mapping) else np.full(len(names), values)
+
+
+def load_postprocess(
+    path: str | os.PathLike[str], *, schema: str | KeypointSchema = "tavr11", **options: Any
+) -> KeypointPostprocess:
+    """The decision rule with the thresholds of a model's file, or 0.5 everywhere where there is no such file."""
+    schema = load_schema(schema)
+    if not Path(path).is_file():
+        logging.getLogger(__name__).warning(f"no thresholds at {path}: every point is judged at 0.5")
+        return KeypointPostprocess(schema=schema, **options)
+    return KeypointPostprocess.from_thresholds(read_thresholds(path, schema=schema), schema=schema, **options)

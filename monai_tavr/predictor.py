@@ -21,10 +21,10 @@ from monai_tavr.bundle import Bundle, sha256_of
 from monai_tavr.cine import Cine
 from monai_tavr.codec import KeypointCodec
 from monai_tavr.devices import fastest_precision, select_device
-from monai_tavr.framing import FrameFit, prepare_frames
 from monai_tavr.keypoints import Keypoints, KeypointSchema
 from monai_tavr.label import CineLabel, PointEdit
 from monai_tavr.postprocess import KeypointPostprocess, Thresholds, check_groups, read_thresholds
+from monai_tavr.transforms.framing import FrameFit, prepare_frames
 
 __all__ = ["FramePrediction", "KeypointPredictor"]
 

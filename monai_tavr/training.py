@@ -16,8 +16,8 @@ from monai.engines import default_prepare_batch
 from monai.handlers import CheckpointSaver, IgniteMetricHandler
 from torch import Tensor, nn
 
+from monai_tavr.evaluation.metrics import KeypointMetrics
 from monai_tavr.keypoints import KeypointSchema
-from monai_tavr.metrics import KeypointMetrics
 
 __all__ = [
     "BestModelSaver",

@@ -8,15 +8,9 @@ import pickle
 import numpy as np
 import pytest
 
+from monai_tavr.evaluation.thresholds import select_thresholds
 from monai_tavr.keypoints import KeypointSchema
-from monai_tavr.postprocess import (
-    KeypointPostprocess,
-    Thresholds,
-    check_groups,
-    read_thresholds,
-    select_thresholds,
-    write_thresholds,
-)
+from monai_tavr.postprocess import KeypointPostprocess, Thresholds, check_groups, read_thresholds, write_thresholds
 
 SCHEMA = KeypointSchema(name="TINY", groups={"line": ("A", "B"), "tip": ("C",)})
 XY = np.array([[1, 2], [3, 4], [5, 6]], float)

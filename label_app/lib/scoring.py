@@ -145,7 +145,7 @@ def _figures(judged: list[_Judged]) -> tuple[dict[str, Any], dict[str, dict[str,
     """Of all points together, and of each."""
     if not judged:
         return _few({}), {}
-    from monai_tavr.metrics import evaluate_keypoints  # with torch: not before somebody asks
+    from monai_tavr.evaluation.metrics import evaluate_keypoints  # with torch: not before somebody asks
 
     result = evaluate_keypoints([j.predicted for j in judged], [j.true for j in judged], bootstrap=0)
     return _few(result), {name: _few(figures) for name, figures in result["per_point"].items()}

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from monai_tavr.codec import KeypointCodec
-from monai_tavr.framing import FrameFit, prepare_frames
 from monai_tavr.postprocess import KeypointPostprocess
+from monai_tavr.transforms.framing import FrameFit, prepare_frames
 
 if TYPE_CHECKING:
     from monai_tavr.cine import Cine

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 
 from monai_tavr.active_learning.outputs import FrameOutputs, network_outputs
 from monai_tavr.codec import STATE, KeypointCodec, X, Y
-from monai_tavr.evaluation import LabelledCine
+from monai_tavr.evaluation.frames import LabelledCine
 from monai_tavr.files import replacing
-from monai_tavr.framing import prepare_frames
 from monai_tavr.keypoints import TAVR11, KeypointSchema, KeypointState
 from monai_tavr.losses import GroupedKeypointLoss
 from monai_tavr.networks.heads import GroupedHeatmapHead
 from monai_tavr.postprocess import KeypointPostprocess
+from monai_tavr.transforms.framing import prepare_frames
 
 __all__ = ["FrameArrays", "Lessons", "Student", "load_frames"]
 
@@ -79,7 +79,7 @@ def load_frames(
     """Read frames and resize them once.
 
     Args:
-        cines: from :func:`monai_tavr.evaluation.group_by_cine`.
+        cines: from :func:`monai_tavr.evaluation.frames.group_by_cine`.
         image_size: side s of the network's input, in pixels.
         every: keep every such frame of a cine.
         cache: file to keep the result in; it is used where it exists.

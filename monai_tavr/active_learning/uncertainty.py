@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from monai_tavr.active_learning.outputs import FrameOutputs
-from monai_tavr.calibration import calibration
+from monai_tavr.evaluation.calibration import calibration
 from monai_tavr.files import write_json_atomically
 from monai_tavr.keypoints import TAVR11, KeypointSchema, KeypointState
 
@@ -78,7 +78,7 @@ class PointUncertainty:
         return self.of_points(outputs, schema).sum(axis=1)
 
     def check(self, outputs: FrameOutputs, xy: np.ndarray, state: np.ndarray, schema: KeypointSchema = TAVR11) -> dict[str, Any]:
-        """:func:`monai_tavr.calibration.calibration` on labelled frames; arguments as in :func:`needs_correction`."""
+        """:func:`monai_tavr.evaluation.calibration.calibration` on labelled frames; arguments as in :func:`needs_correction`."""
         labelled = state != KeypointState.UNLABELLED
         return calibration(self.of_points(outputs, schema)[labelled], needs_correction(outputs, xy, state)[labelled])
 

@@ -12,7 +12,7 @@ from monai_tavr.commands.options import add_model_arguments, build_predictor, pa
 if TYPE_CHECKING:
     from monai_tavr.active_learning.simulation import Replay, ReplaySettings
     from monai_tavr.active_learning.student import FrameArrays, Lessons, Student
-    from monai_tavr.evaluation import LabelledCine
+    from monai_tavr.evaluation.frames import LabelledCine
 
 __all__ = ["add_arguments", "run"]
 
@@ -134,7 +134,7 @@ def _prepare(args: argparse.Namespace, settings: ReplaySettings) -> Replay:
 def _cines(data: Path, split: str, *, most: int | None = None) -> list[LabelledCine]:
     """Labelled cines of a split, up to a number of frames."""
     from monai_tavr.datasets import load_datalist
-    from monai_tavr.evaluation import group_by_cine
+    from monai_tavr.evaluation.frames import group_by_cine
 
     items = load_datalist(data, split)
     found: list[LabelledCine] = []

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from monai_tavr.cine import Cine
-    from monai_tavr.evaluation import LabelledCine
+    from monai_tavr.evaluation.frames import LabelledCine
     from monai_tavr.keypoints import Keypoints
     from monai_tavr.predictor import KeypointPredictor
 

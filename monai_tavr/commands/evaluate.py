@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from monai_tavr.commands.options import add_model_arguments, build_predictor
 
 if TYPE_CHECKING:
-    from monai_tavr.evaluation import EvaluatedFrame, LabelledCine
+    from monai_tavr.evaluation.frames import EvaluatedFrame, LabelledCine
     from monai_tavr.keypoints import KeypointSchema
 
 __all__ = ["add_arguments", "add_data_arguments", "labelled_cines", "predict_all", "run"]
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def labelled_cines(args: argparse.Namespace, schema: KeypointSchema) -> list[LabelledCine]:
     """The files of the split that the shared arguments ask for, with their labels."""
     from monai_tavr.datasets import load_datalist
-    from monai_tavr.evaluation import group_by_cine
+    from monai_tavr.evaluation.frames import group_by_cine
 
     cines = group_by_cine(load_datalist(args.data, args.split), schema=schema)
     if not any(c.frames for c in cines):
@@ -73,7 +73,7 @@ def predict_all(
     """Every frame with its prediction, and the seconds it took; with a progress bar."""
     from tqdm import tqdm
 
-    from monai_tavr.evaluation import evaluate_cines
+    from monai_tavr.evaluation.frames import evaluate_cines
 
     started = time.perf_counter()
     with tqdm(total=sum(len(c.frames) for c in cines), desc=title, unit="frame", leave=False, disable=None) as bar:
@@ -85,11 +85,11 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print and write."""
     from dataclasses import replace
 
-    from monai_tavr.evaluation import StoredPredictions, model_predictions
+    from monai_tavr.evaluation.frames import StoredPredictions, model_predictions
+    from monai_tavr.evaluation.metrics import evaluate_keypoints
+    from monai_tavr.evaluation.report import figures_table, write_metrics_csv
     from monai_tavr.files import write_json_atomically
     from monai_tavr.keypoints import load_schema
-    from monai_tavr.metrics import evaluate_keypoints
-    from monai_tavr.report import figures_table, write_metrics_csv
 
     about: dict[str, Any] = {"data": str(args.data), "split": args.split}
     predict: Callable[[LabelledCine], Any]
@@ -112,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     if args.overlays is not None:
         _draw_worst(frames, args.overlays, args.worst)
     if args.plot is not None:
-        from monai_tavr.plots import write_error_plot
+        from monai_tavr.evaluation.plots import write_error_plot
 
         write_error_plot(args.plot, predictions, truths)
     print(figures_table(report))
@@ -125,7 +125,7 @@ def _draw_worst(frames: Sequence[EvaluatedFrame], folder: Path, count: int) -> N
     """Pictures of the worst frames, worst first, replacing those of an earlier run."""
     from monai_tavr.dicom import open_cine
     from monai_tavr.drawing.overlay import draw_overlay, write_png
-    from monai_tavr.evaluation import frame_error
+    from monai_tavr.evaluation.frames import frame_error
 
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("worst_*.png"):

@@ -38,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Choose, print and write."""
-    from monai_tavr.evaluation import choose_thresholds, model_predictions
+    from monai_tavr.evaluation.frames import model_predictions
+    from monai_tavr.evaluation.thresholds import choose_thresholds
     from monai_tavr.postprocess import write_thresholds
 
     predictor = build_predictor(args)

@@ -8,7 +8,7 @@ import torch
 from monai_tavr.active_learning.simulation import Replay, ReplaySettings, frame_errors, run_replays
 from monai_tavr.active_learning.student import FrameArrays, Student, load_frames
 from monai_tavr.active_learning.uncertainty import PointUncertainty
-from monai_tavr.evaluation import group_by_cine
+from monai_tavr.evaluation.frames import group_by_cine
 from monai_tavr.keypoints import TAVR11, KeypointState
 from monai_tavr.phantom.generate import generate_dataset
 

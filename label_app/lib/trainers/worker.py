@@ -147,7 +147,7 @@ class Progress:
 
 def _judge(run: Path, job: dict[str, Any], report: Report) -> dict[str, Any]:
     """Figures of the new weights and of the active ones, every point at 0.5; and the new model's thresholds."""
-    from monai_tavr.evaluation import choose_thresholds
+    from monai_tavr.evaluation.thresholds import choose_thresholds
     from monai_tavr.postprocess import Thresholds, read_thresholds, write_thresholds
 
     active, _, _ = _evaluate(run, job, Path(job["weights"]))
@@ -174,7 +174,7 @@ def _calibrate(run: Path, job: dict[str, Any], report: Report) -> None:
 
 def _evaluate(run: Path, job: dict[str, Any], weights: Path) -> tuple[dict[str, Any], Any, Any]:
     from monai_tavr.datasets import load_datalist
-    from monai_tavr.evaluation import evaluate_cines, group_by_cine, model_predictions
+    from monai_tavr.evaluation.frames import evaluate_cines, group_by_cine, model_predictions
     from monai_tavr.postprocess import KeypointPostprocess
     from monai_tavr.predictor import KeypointPredictor
     from monai_tavr.training import ValidationScore

@@ -2,9 +2,9 @@
 
 A label of a cine becomes one Comprehensive SR with a Measurement Report (PS3.16 TID 1500): an image library that says which image
 was labelled (:mod:`monai_tavr.formats.dicom_sr.image`), and one measurement group (TID 1501,
-:mod:`monai_tavr.formats.dicom_sr.point`) for each labelled point of each frame, absent points included. A point without a group is unlabelled. The observers are the annotator
-and the software. Only reports of this module are read back: they are known by their text item ``Schema`` of the scheme ``99TAVR``
-(:mod:`monai_tavr.formats.dicom_sr.codes`).
+:mod:`monai_tavr.formats.dicom_sr.point`) for each labelled point of each frame, absent points included. A point without a group
+is unlabelled. The observers are the annotator and the software. Only reports of this module are read back: they are known by
+their text item ``Schema`` of the scheme ``99TAVR`` (:mod:`monai_tavr.formats.dicom_sr.codes`).
 
 Reports are complete but preliminary and unverified unless somebody verifies them: they are annotations, not findings for care.
 """

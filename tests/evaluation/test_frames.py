@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_tavr.evaluation import LabelledCine, StoredPredictions, evaluate_cines, frame_error, group_by_cine
+from monai_tavr.evaluation.frames import LabelledCine, StoredPredictions, evaluate_cines, frame_error, group_by_cine
+from monai_tavr.evaluation.metrics import evaluate_keypoints
+from monai_tavr.evaluation.plots import write_error_plot
+from monai_tavr.evaluation.report import figures_table, write_metrics_csv
 from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
 from monai_tavr.label import CineLabel, ImageInfo
-from monai_tavr.metrics import evaluate_keypoints
-from monai_tavr.plots import write_error_plot
-from monai_tavr.report import figures_table, write_metrics_csv
 
 IMAGE = ImageInfo(rows=100, columns=100, number_of_frames=4, sop_instance_uid="1.2.3")
 

@@ -11,15 +11,15 @@ from monai.data import MetaTensor
 from monai.data.utils import to_affine_nd
 from monai.transforms import Compose, Flipd, RandAffined, Resized, Rotated, SpatialPadd, Transform, Zoomd
 
-from monai_tavr.augment import RandCollimatord
 from monai_tavr.codec import KeypointCodec
 from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import write_label_json
-from monai_tavr.framing import FrameFit, fit_frames, map_points, normalise, prepare_frames
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointState
 from monai_tavr.label import CineLabel, ImageInfo
 from monai_tavr.postprocess import KeypointPostprocess
-from monai_tavr.transforms import (
+from monai_tavr.transforms.appearance import RandCollimatord
+from monai_tavr.transforms.framing import FrameFit, fit_frames, map_points, normalise, prepare_frames
+from monai_tavr.transforms.points import (
     NATIVE_SIZE,
     DecodeKeypointsd,
     EncodeKeypointsd,

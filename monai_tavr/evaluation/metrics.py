@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from monai.metrics import CumulativeIterationMetric
 
-from monai_tavr.calibration import calibration
+from monai_tavr.evaluation.calibration import calibration
 from monai_tavr.keypoints import Keypoints, KeypointSchema, KeypointState, load_schema
 
 __all__ = ["RADII_PX", "KeypointMetrics", "evaluate_keypoints"]

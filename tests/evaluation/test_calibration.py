@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_tavr.calibration import average_precision, calibration
+from monai_tavr.evaluation.calibration import average_precision, calibration
 
 
 def test_average_precision_sums_the_steps():

@@ -40,7 +40,7 @@ def _text(value: Any) -> str:
 
 
 def figures_table(report: Mapping[str, Any]) -> str:
-    """The main figures of :func:`monai_tavr.metrics.evaluate_keypoints`: all, per group, per point, then intervals."""
+    """The main figures of :func:`monai_tavr.evaluation.metrics.evaluate_keypoints`: all, per group, per point, then intervals."""
     lines = [f"{'':22s}" + "".join(f"{title:>10s}" for title in _COLUMNS)]
     for level, name, figures in _rows(report, ("group", "point")):
         label = "all points" if level == "all" else f"{'  ' if level == 'point' else ''}{name}"

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from monai_tavr.calibration import calibration
+from monai_tavr.evaluation.calibration import calibration
 from monai_tavr.keypoints import Keypoints, KeypointSchema, KeypointState
 
 __all__ = ["write_error_plot"]

@@ -18,14 +18,12 @@ from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointStat
 from monai_tavr.label import CineLabel
 
 if TYPE_CHECKING:
-    from monai_tavr.postprocess import Thresholds
     from monai_tavr.predictor import FramePrediction, KeypointPredictor
 
 __all__ = [
     "EvaluatedFrame",
     "LabelledCine",
     "StoredPredictions",
-    "choose_thresholds",
     "evaluate_cines",
     "frame_error",
     "group_by_cine",
@@ -33,7 +31,6 @@ __all__ = [
 ]
 
 _MISS_PX = 50.0  # what a missed or invented point weighs beside an error in pixels
-_WELL_LOCATED_PX = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,48 +165,3 @@ def evaluate_cines(
         if progress is not None:
             progress(len(cine.frames))
     return done
-
-
-def choose_thresholds(
-    frames: Sequence[EvaluatedFrame],
-    *,
-    schema: KeypointSchema,
-    selected_on: str,
-    beta: float = 1.0,
-    former: Thresholds | None = None,
-    at_least: int = 1,
-) -> Thresholds:
-    """The decision thresholds of highest F-beta, and the usual spread of well located points, from validation frames.
-
-    Args:
-        frames: predicted by the model, with a ``spread_floor`` of 0.
-        schema: the model's.
-        selected_on: which data these are, in words.
-        beta: how many times as much recall counts as precision; 1 = F1.
-        former: whose values stay where ``frames`` have too little to learn from; None = 0.5.
-        at_least: frames that must show a point, and that must lack it; for the spread, well located points.
-    """
-    from monai_tavr.postprocess import Thresholds, select_thresholds
-
-    predicted = [(f, f.model) for f in frames if f.model is not None]
-    states = np.stack([f.truth.state for f, _ in predicted])
-    group_states = np.stack([f.truth.group_state for f, _ in predicted])
-    points = select_thresholds(np.array([f.prediction.score for f, _ in predicted]), states, beta=beta)
-    groups = select_thresholds(np.array([m.group_probability for _, m in predicted]), group_states, beta=beta)
-
-    def named(names: Sequence[str], values: np.ndarray, state: np.ndarray, kept: Mapping[str, float]) -> dict[str, float]:
-        few = np.minimum((state == KeypointState.VISIBLE).sum(0), (state == KeypointState.ABSENT).sum(0)) < at_least
-        return {n: kept.get(n, 0.5) if f else round(float(v), 4) for n, v, f in zip(names, values, few, strict=True)}
-
-    spreads = []
-    for f, model in predicted:
-        error = np.linalg.norm(model.located - f.truth.xy, axis=1)  # NaN where the truth is not visible
-        spreads += (model.spread[error < _WELL_LOCATED_PX] / model.input_side).tolist()
-    floor = former.spread_floor if former else 0.0
-    return Thresholds(
-        schema=schema.name,
-        points=named(schema.names, points, states, former.points if former else {}),
-        groups=named(schema.group_names, groups, group_states, former.groups if former else {}),
-        spread_floor=round(float(np.median(spreads)), 5) if len(spreads) >= at_least else floor,
-        selected_on=selected_on,
-    )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from monai_tavr.augment import (
+from monai_tavr.transforms.appearance import (
     RandBackgroundd,
     RandCollimatord,
     RandQuantumNoised,
@@ -17,7 +17,7 @@ from monai_tavr.augment import (
     subtract_background,
     window,
 )
-from monai_tavr.transforms import FIELD
+from monai_tavr.transforms.points import FIELD
 
 ALL = (RandBackgroundd, RandCollimatord, RandQuantumNoised, RandWindowd)
 

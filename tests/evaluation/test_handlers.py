@@ -14,11 +14,12 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from monai_tavr.dicom.writer import XAHeader, write_xa
-from monai_tavr.evaluation import frame_error
+from monai_tavr.evaluation.frames import frame_error
+from monai_tavr.evaluation.handlers import MetricsReport, WorstFrames
 from monai_tavr.formats.label_json import read_label_json
-from monai_tavr.handlers import MetricsReport, SaveKeypointsd, WorstFrames, load_postprocess
 from monai_tavr.keypoints import TAVR11, Keypoints
-from monai_tavr.postprocess import Thresholds, write_thresholds
+from monai_tavr.postprocess import Thresholds, load_postprocess, write_thresholds
+from monai_tavr.transforms.saving import SaveKeypointsd
 
 
 def keypoints(offset: float = 0.0, *, frame: int = 0, missing: tuple[str, ...] = ()) -> Keypoints:

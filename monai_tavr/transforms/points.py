@@ -24,10 +24,10 @@ from monai.transforms import MapTransform, Transform
 from monai_tavr.codec import KeypointCodec
 from monai_tavr.dicom import Cine, open_cine
 from monai_tavr.formats.label_json import read_label_json
-from monai_tavr.framing import FrameFit, fit_frames, map_points, normalise, prepare_frames
 from monai_tavr.keypoints import Keypoints, KeypointSchema, KeypointState, load_schema
 from monai_tavr.label import CineLabel
 from monai_tavr.postprocess import KeypointPostprocess
+from monai_tavr.transforms.framing import FrameFit, fit_frames, map_points, normalise, prepare_frames
 
 __all__ = [
     "FIELD",

@@ -12,8 +12,8 @@ import torch
 from ignite.engine import Engine
 from monai.handlers import IgniteMetricHandler
 
+from monai_tavr.evaluation.metrics import KeypointMetrics, evaluate_keypoints
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema
-from monai_tavr.metrics import KeypointMetrics, evaluate_keypoints
 
 SCHEMA = KeypointSchema(name="TINY", groups={"line": ("A", "B"), "tip": ("C",)})
 

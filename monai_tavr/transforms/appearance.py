@@ -18,7 +18,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
 from monai.utils import convert_to_dst_type, convert_to_numpy
 
-from monai_tavr.transforms import FIELD
+from monai_tavr.transforms.points import FIELD
 
 __all__ = [
     "RandBackgroundd",
