@@ -23,9 +23,9 @@ from monai_tavr.codec import STATE, KeypointCodec, X, Y
 from monai_tavr.evaluation.frames import LabelledCine
 from monai_tavr.files import replacing
 from monai_tavr.keypoints import TAVR11, KeypointSchema, KeypointState
-from monai_tavr.losses import GroupedKeypointLoss
 from monai_tavr.networks.heads import GroupedHeatmapHead
 from monai_tavr.postprocess import KeypointPostprocess
+from monai_tavr.training.loss import GroupedKeypointLoss
 from monai_tavr.transforms.framing import prepare_frames
 
 __all__ = ["FrameArrays", "Lessons", "Student", "load_frames"]

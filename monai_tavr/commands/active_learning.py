@@ -133,8 +133,8 @@ def _prepare(args: argparse.Namespace, settings: ReplaySettings) -> Replay:
 
 def _cines(data: Path, split: str, *, most: int | None = None) -> list[LabelledCine]:
     """Labelled cines of a split, up to a number of frames."""
-    from monai_tavr.datasets import load_datalist
     from monai_tavr.evaluation.frames import group_by_cine
+    from monai_tavr.training.datasets import load_datalist
 
     items = load_datalist(data, split)
     found: list[LabelledCine] = []

@@ -58,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def labelled_cines(args: argparse.Namespace, schema: KeypointSchema) -> list[LabelledCine]:
     """The files of the split that the shared arguments ask for, with their labels."""
-    from monai_tavr.datasets import load_datalist
     from monai_tavr.evaluation.frames import group_by_cine
+    from monai_tavr.training.datasets import load_datalist
 
     cines = group_by_cine(load_datalist(args.data, args.split), schema=schema)
     if not any(c.frames for c in cines):

@@ -67,8 +67,8 @@ def group_by_cine(items: Iterable[Mapping[str, Any]], *, schema: KeypointSchema 
     """The items of a datalist, file by file, with their labels read.
 
     Args:
-        items: of :func:`monai_tavr.datasets.load_datalist`; one without ``frame`` stands for all labelled frames of its file. A
-            file without ``patient`` counts as a patient of its own.
+        items: of :func:`monai_tavr.training.datasets.load_datalist`; one without ``frame`` stands for all labelled frames of its
+            file. A file without ``patient`` counts as a patient of its own.
         schema: of the labels.
 
     Raises:

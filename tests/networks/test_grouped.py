@@ -10,9 +10,9 @@ from torch import Tensor
 
 from monai_tavr.codec import NUM_COLUMNS, SPREAD, VISIBILITY, KeypointCodec
 from monai_tavr.keypoints import KeypointSchema
-from monai_tavr.losses import GroupedKeypointLoss
 from monai_tavr.networks import GroupedKeypointNet
 from monai_tavr.networks.backbones import BACKBONES
+from monai_tavr.training.loss import GroupedKeypointLoss
 
 K, G = 11, 3
 HEADS = ("heatmap", "regression")

@@ -173,11 +173,11 @@ def _calibrate(run: Path, job: dict[str, Any], report: Report) -> None:
 
 
 def _evaluate(run: Path, job: dict[str, Any], weights: Path) -> tuple[dict[str, Any], Any, Any]:
-    from monai_tavr.datasets import load_datalist
     from monai_tavr.evaluation.frames import evaluate_cines, group_by_cine, model_predictions
     from monai_tavr.postprocess import KeypointPostprocess
     from monai_tavr.predictor import KeypointPredictor
-    from monai_tavr.training import ValidationScore
+    from monai_tavr.training.datasets import load_datalist
+    from monai_tavr.training.handlers import ValidationScore
 
     predictor = KeypointPredictor(job["bundle"], weights=weights, device=job["device"])
     schema = predictor.schema

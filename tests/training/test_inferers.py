@@ -9,7 +9,7 @@ import torch
 from monai.data import MetaTensor
 
 from monai_tavr.devices import bf16_is_fast
-from monai_tavr.inferers import AutocastInferer, CineInferer
+from monai_tavr.training.inferers import AutocastInferer, CineInferer
 
 
 def test_autocast_computes_in_bfloat16_and_returns_float32() -> None:

@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 from monai.optimizers import WarmupCosineSchedule
 
 from monai_tavr.keypoints import TAVR11, Keypoints
-from monai_tavr.training import (
+from monai_tavr.training.handlers import (
     BestModelSaver,
     ProgressLog,
     TrainingCheckpoint,

@@ -10,8 +10,8 @@ from monai.data.torchscript_utils import load_net_with_metadata
 from torch import nn
 
 from monai_tavr.codec import NUM_COLUMNS
-from monai_tavr.export import export_torchscript, largest_difference
 from monai_tavr.networks import GroupedKeypointNet
+from monai_tavr.training.export import export_torchscript, largest_difference
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.load.* is deprecated")

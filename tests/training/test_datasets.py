@@ -10,10 +10,17 @@ import numpy as np
 import pytest
 from monai.transforms import Compose, Lambdad, RandLambdad
 
-from monai_tavr.datasets import FrameDataset, expand_frames, load_datalist, load_datalists, require_frames, split_by_patient
 from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
 from monai_tavr.label import CineLabel, ImageInfo
+from monai_tavr.training.datasets import (
+    FrameDataset,
+    expand_frames,
+    load_datalist,
+    load_datalists,
+    require_frames,
+    split_by_patient,
+)
 
 
 def write_datalist(folder: Path, **splits: list[dict[str, Any]]) -> Path:

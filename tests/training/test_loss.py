@@ -9,7 +9,7 @@ import torch
 
 from monai_tavr.codec import NUM_COLUMNS, VISIBILITY
 from monai_tavr.keypoints import KeypointSchema
-from monai_tavr.losses import GroupedKeypointLoss, focal_loss, wing_loss
+from monai_tavr.training.loss import GroupedKeypointLoss, focal_loss, wing_loss
 
 SCHEMA = KeypointSchema("three", {"a": ("p", "q"), "b": ("r",)})
 K, G = 3, 2
