@@ -24,7 +24,7 @@ _COMMANDS = {
     "active-learning": ("monai_tavr.commands.active_learning", "compare strategies that choose frames to label, on phantoms"),
     "benchmark": ("monai_tavr.commands.benchmark", "measure the speed, and tracking between labelled key frames"),
     "markups": ("monai_tavr.commands.markups", "make a label file of point lists that were saved in 3D Slicer"),
-    "phantom": ("monai_tavr.phantom.generate", "make synthetic angiography cines with exact labels"),
+    "phantom": ("monai_tavr.commands.phantom", "make synthetic angiography cines with exact labels"),
     "serve": ("monai_tavr.commands.serve", "open the viewer (OHIF on MONAI Label) on a folder of studies"),
     "token": ("monai_tavr.commands.token", "say who may log in to a server that other machines reach"),
     "info": ("monai_tavr.commands.info", "say which model, thresholds, packages and devices there are"),

@@ -200,7 +200,7 @@ def _errors(frames: list[BetweenKeys], method: str) -> np.ndarray:
 def _tracking(predictor: KeypointPredictor, args: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
 
-    from monai_tavr.commands.evaluate import labelled_cines
+    from monai_tavr.commands.data import labelled_cines
 
     if args.data is None:
         raise ValueError("benchmark tracking needs --data: the folder that holds datalist.json")

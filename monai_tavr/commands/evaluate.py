@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import heapq
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monai_tavr.commands.data import add_data_arguments, labelled_cines, predict_all
 from monai_tavr.commands.options import add_model_arguments, build_predictor
 
 if TYPE_CHECKING:
     from monai_tavr.evaluation.frames import EvaluatedFrame, LabelledCine
-    from monai_tavr.keypoints import KeypointSchema
 
-__all__ = ["add_arguments", "add_data_arguments", "labelled_cines", "predict_all", "run"]
+__all__ = ["add_arguments", "run"]
 
 _EPILOG = """examples:
   monai-tavr evaluate --data data --split test --json scores.json
@@ -27,16 +26,6 @@ localisation_accuracy_20px (share of those within 20 px), sdr_px (share of all v
 misses counted), group_accuracy, n_frames, n_patients; the same under per_point, per_group and per_patient; means over images,
 as in the paper, under per_image; 95 % intervals by drawing patients; calibration of the visibility. Figures on phantoms are
 phantom figures, not clinical ones."""
-
-
-def add_data_arguments(parser: argparse.ArgumentParser, *, split: str) -> None:
-    """``--data --split``."""
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="DATALIST", help="datalist JSON, or the folder that holds datalist.json"
-    )
-    parser.add_argument(
-        "--split", choices=["train", "val", "test", "all"], default=split, help=f"which patients (default: {split})"
-    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,31 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bootstrap", type=int, default=1000, metavar="N", help="draws behind the intervals (default: 1000; 0: none)"
     )
     add_model_arguments(parser)
-
-
-def labelled_cines(args: argparse.Namespace, schema: KeypointSchema) -> list[LabelledCine]:
-    """The files of the split that the shared arguments ask for, with their labels."""
-    from monai_tavr.evaluation.frames import group_by_cine
-    from monai_tavr.training.datasets import load_datalist
-
-    cines = group_by_cine(load_datalist(args.data, args.split), schema=schema)
-    if not any(c.frames for c in cines):
-        raise ValueError(f"{args.data}: split {args.split!r} has no labelled frame")
-    return cines
-
-
-def predict_all(
-    cines: Sequence[LabelledCine], predict: Callable[[LabelledCine], Any], *, title: str
-) -> tuple[list[EvaluatedFrame], float]:
-    """Every frame with its prediction, and the seconds it took; with a progress bar."""
-    from tqdm import tqdm
-
-    from monai_tavr.evaluation.frames import evaluate_cines
-
-    started = time.perf_counter()
-    with tqdm(total=sum(len(c.frames) for c in cines), desc=title, unit="frame", leave=False, disable=None) as bar:
-        frames = evaluate_cines(cines, predict, progress=bar.update)
-    return frames, time.perf_counter() - started
 
 
 def run(args: argparse.Namespace) -> int:

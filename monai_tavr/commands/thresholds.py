@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from monai_tavr.commands.evaluate import add_data_arguments, labelled_cines, predict_all
+from monai_tavr.commands.data import add_data_arguments, labelled_cines, predict_all
 from monai_tavr.commands.options import add_model_arguments, build_predictor, positive_number
 
 __all__ = ["add_arguments", "run"]

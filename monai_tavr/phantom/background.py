@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from monai_tavr.phantom.anatomy import Anatomy, perpendicular_frame
+from monai_tavr.phantom.anatomy import Anatomy
 from monai_tavr.phantom.camera import Camera
 from monai_tavr.phantom.lungs import draw_fine_vessels, draw_lung_vessels, draw_streaks, lung_texture, soften
 from monai_tavr.phantom.raster import draw_tube, ellipsoid_chord
 from monai_tavr.phantom.skeleton import draw_ribs, draw_spine, spine_axis
 from monai_tavr.phantom.texture import Image, blur, power_noise, resize, warp
+from monai_tavr.phantom.vectors import perpendicular_frame
 
 __all__ = ["Background", "render_background", "render_layers"]
 

@@ -15,9 +15,9 @@ from typing import Any
 from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.label import CineLabel, ImageInfo
-from monai_tavr.phantom.cine import render_cine
 from monai_tavr.phantom.presets import preset_named
 from monai_tavr.phantom.procedure import CinePlan, Patient, plan_cine, sample_patient
+from monai_tavr.phantom.render import render_cine
 
 __all__ = ["GENERATOR_VERSION", "DatasetSettings", "cine_stem", "write_cine"]
 

@@ -12,10 +12,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monai_tavr.phantom.anatomy import Anatomy, perpendicular_frame, smooth_curve, unit
+from monai_tavr.phantom.anatomy import Anatomy
 from monai_tavr.phantom.camera import Camera
 from monai_tavr.phantom.raster import draw_surface, draw_tube, ellipsoid_chord
 from monai_tavr.phantom.texture import Image, blur, power_noise, resize
+from monai_tavr.phantom.vectors import perpendicular_frame, smooth_curve, unit
 
 __all__ = ["ContrastState", "coronary_tree", "render_contrast"]
 

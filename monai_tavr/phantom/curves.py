@@ -13,9 +13,9 @@ from functools import cached_property
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from monai_tavr.phantom.anatomy import unit
 from monai_tavr.phantom.camera import Camera
 from monai_tavr.phantom.raster import draw_tube
+from monai_tavr.phantom.vectors import unit
 
 __all__ = ["Curve", "Tube", "band", "draw_tubes", "move_tubes", "spline_curve"]
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monai_tavr.phantom.anatomy import perpendicular_frame
 from monai_tavr.phantom.curves import Curve, Tube, band
+from monai_tavr.phantom.vectors import perpendicular_frame
 
 __all__ = ["KINDS", "DeliverySystem", "delivery_landmarks", "delivery_tubes", "sample_delivery"]
 

@@ -11,8 +11,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from monai_tavr.phantom.anatomy import Anatomy, unit
+from monai_tavr.phantom.anatomy import Anatomy
 from monai_tavr.phantom.curves import Curve, Tube, band, spline_curve
+from monai_tavr.phantom.vectors import unit
 
 __all__ = ["PROBABILITIES", "sample_distractors"]
 

@@ -8,7 +8,6 @@ processes.
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -23,10 +22,10 @@ from monai_tavr.dicom.writer import SYNTAXES
 from monai_tavr.files import write_json_atomically
 from monai_tavr.keypoints import TAVR11
 from monai_tavr.phantom.cine_files import DatasetSettings, cine_stem, write_cine
-from monai_tavr.phantom.presets import PRESETS, Preset, preset_named
+from monai_tavr.phantom.presets import Preset, preset_named
 from monai_tavr.phantom.procedure import Patient, sample_patient
 
-__all__ = ["add_arguments", "generate_dataset", "run", "split_of_patient"]
+__all__ = ["generate_dataset", "split_of_patient"]
 
 _WORK_PER_PROCESS = 4 * 512**2  # cines times pixels of a frame
 
@@ -184,35 +183,3 @@ def _datalist(preset: Preset, settings: DatasetSettings, people: list[Patient]) 
         **{f"num{part.capitalize()}": len(items) for part, items in parts.items()},
         **parts,
     }
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``monai-tavr phantom``."""
-    parser.add_argument(
-        "--out", required=True, type=Path, metavar="DIR", help="folder of the data set; an interrupted one is finished"
-    )
-    parser.add_argument("--preset", default="tavr81", choices=list(PRESETS), help="kind of data set (default: %(default)s)")
-    parser.add_argument("--patients", type=int, help="number of patients (default: the preset's)")
-    parser.add_argument("--seed", type=int, default=0, help="other patients for another seed (default: %(default)s)")
-    parser.add_argument("--size", type=int, help="rows and columns, a multiple of 16 (default: the preset's, mostly 512)")
-    parser.add_argument("--bits", type=int, choices=(8, 12), help="stored bits per pixel (default: 8)")
-    parser.add_argument("--syntax", choices=sorted(SYNTAXES), help="DICOM transfer syntax (default: explicit-le)")
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-
-
-def run(args: argparse.Namespace) -> int:
-    """``monai-tavr phantom``: 0 when the data set is complete; raises ValueError for what the user must change."""
-    datalist = generate_dataset(
-        args.out,
-        preset=args.preset,
-        patients=args.patients,
-        seed=args.seed,
-        size=args.size,
-        bits=args.bits,
-        syntax=args.syntax,
-        workers=args.workers,
-        progress=not args.quiet,
-    )
-    print(datalist)
-    return 0

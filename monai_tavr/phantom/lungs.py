@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from monai_tavr.phantom.anatomy import Anatomy, unit
+from monai_tavr.phantom.anatomy import Anatomy
 from monai_tavr.phantom.camera import Camera
 from monai_tavr.phantom.raster import draw_tube
 from monai_tavr.phantom.texture import Image, blur, power_noise
+from monai_tavr.phantom.vectors import unit
 
 __all__ = ["draw_fine_vessels", "draw_lung_vessels", "draw_streaks", "lung_texture", "soften"]
 

@@ -15,8 +15,9 @@ from itertools import pairwise
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-from monai_tavr.phantom.anatomy import Anatomy, unit
+from monai_tavr.phantom.anatomy import Anatomy
 from monai_tavr.phantom.curves import Curve, Tube
+from monai_tavr.phantom.vectors import unit
 
 __all__ = ["MAKES", "ValveFrame", "frame_axis", "frame_tubes", "inflow_crowns", "opening_profile", "sample_valve"]
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from monai_tavr.phantom.anatomy import Anatomy, unit
+from monai_tavr.phantom.anatomy import Anatomy
 from monai_tavr.phantom.curves import Curve, Tube, band, spline_curve
+from monai_tavr.phantom.vectors import unit
 
 __all__ = ["GuideWire", "Pigtail", "guide_wire", "pacing_lead", "pigtail", "rotate"]
 

@@ -30,9 +30,9 @@ from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import label_from_dict
 from monai_tavr.keypoints import TAVR11
 from monai_tavr.label import CineLabel, ImageInfo
-from monai_tavr.phantom.cine import render_cine
 from monai_tavr.phantom.presets import preset_named
 from monai_tavr.phantom.procedure import plan_cine, sample_patient
+from monai_tavr.phantom.render import render_cine
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from monai_tavr.phantom.anatomy import resample, sample_anatomy, smooth_curve
+from monai_tavr.phantom.anatomy import sample_anatomy
 from monai_tavr.phantom.camera import Camera
 from monai_tavr.phantom.raster import draw_surface
+from monai_tavr.phantom.vectors import resample, smooth_curve
 
 
 def patient(number):

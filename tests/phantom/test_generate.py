@@ -8,9 +8,10 @@ import numpy as np
 import pydicom
 import pytest
 
+from monai_tavr.commands.phantom import add_arguments, run
 from monai_tavr.dicom.writer import SYNTAXES
 from monai_tavr.formats.label_json import read_label_json
-from monai_tavr.phantom.generate import add_arguments, generate_dataset, run, split_of_patient
+from monai_tavr.phantom.generate import generate_dataset, split_of_patient
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from monai_tavr.dicom.writer import XAHeader, write_xa
-from monai_tavr.phantom.cine import render_cine
 from monai_tavr.phantom.presets import preset_named
 from monai_tavr.phantom.procedure import plan_cine, sample_patient
 from monai_tavr.phantom.realism import PERCENTILES, REAL, frame_statistics, frames_of_folder, mean_statistics, table
+from monai_tavr.phantom.render import render_cine
 
 
 def test_percentiles_of_a_ramp():

@@ -1,0 +1,44 @@
+"""Vectors and curves in space: unit vectors, frames across an axis, smooth curves through knots."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import CubicSpline
+
+__all__ = ["perpendicular_frame", "resample", "smooth_curve", "unit"]
+
+Array = NDArray[np.float64]
+
+
+def unit(vector: ArrayLike) -> Array:
+    """The vector (3,) at length one."""
+    v = np.asarray(vector, dtype=np.float64)
+    return np.asarray(v / np.linalg.norm(v))
+
+
+def perpendicular_frame(axis: ArrayLike, near: ArrayLike = (0.1, 0.9, 0.3)) -> tuple[Array, Array]:
+    """Two unit vectors n, b (3,) with n, b, axis at right angles; `near` (3,) must not be parallel to the axis."""
+    normal = unit(np.cross(unit(axis), np.asarray(near, dtype=np.float64)))
+    return normal, np.cross(unit(axis), normal)
+
+
+def resample(points: ArrayLike, step: float) -> tuple[Array, Array]:
+    """A polyline (N, 3) at about equal steps in mm: points (M, 3) and their arc length (M,)."""
+    p = np.asarray(points, dtype=np.float64)
+    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(p, axis=0), axis=1))])
+    at = np.linspace(0, length[-1], max(2, int(length[-1] / step) + 1))
+    return np.stack([np.interp(at, length, p[:, k]) for k in range(p.shape[1])], axis=1), at
+
+
+def smooth_curve(knots: ArrayLike, step: float = 1.0, *, start_direction: ArrayLike | None = None) -> tuple[Array, Array]:
+    """A smooth curve through knots (N, 3) mm at about equal steps: points (M, 3), arc length (M,)."""
+    k = np.asarray(knots, dtype=np.float64)
+    chord = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(k, axis=0), axis=1) ** 0.6)])
+    first = (2, np.zeros(k.shape[1])) if start_direction is None else (1, _start_slope(k, chord, start_direction))
+    spline = CubicSpline(chord, k, bc_type=(first, (2, np.zeros(k.shape[1]))))
+    return resample(spline(np.linspace(0, chord[-1], 40 * len(k))), step)
+
+
+def _start_slope(knots: Array, chord: Array, direction: ArrayLike) -> Array:
+    return unit(direction) * np.linalg.norm(knots[1] - knots[0]) / chord[1]
