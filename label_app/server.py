@@ -16,17 +16,19 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from label_app.arguments import add_server_arguments
 from label_app.lib.activelearning.routes import next_router
 from label_app.lib.audit import AuditLog
 from label_app.lib.auth.access import Access
 from label_app.lib.auth.authenticator import Authenticator
 from label_app.lib.auth.login import login_router
+from label_app.lib.auth.options import build_access
 from label_app.lib.backend import APP_DIR, Backend
 from label_app.lib.batch_routes import batch_router
 from label_app.lib.datastores.label_store import LabelStore
@@ -43,17 +45,15 @@ from label_app.lib.pacs_store import default_folder, is_pacs_url, open_pacs, pac
 from label_app.lib.routes import app_router, viewer_router
 from label_app.lib.score_routes import score_router
 from label_app.lib.scoring import Agreement, PredictionKeeper
-from label_app.lib.server_options import server_options
 from label_app.lib.submissions import Submissions
 from label_app.lib.track_routes import track_router
 from monai_tavr.bundle import Bundle
-from monai_tavr.commands.server_options import add_server_arguments
 from monai_tavr.keypoints import TAVR11, KeypointSchema
 
 if TYPE_CHECKING:
     from monai_tavr.predictor import KeypointPredictor
 
-__all__ = ["create_app", "labels_folder", "main", "serve"]
+__all__ = ["create_app", "labels_folder", "main", "serve", "server_options"]
 
 logger = logging.getLogger(__name__)
 
@@ -223,6 +223,22 @@ def _check_port_is_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise ValueError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from error
+
+
+def server_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What the options of :mod:`label_app.arguments` ask for.
+
+    Raises:
+        ValueError: they do not fit together, or a file cannot be used; says what to do.
+    """
+    return {
+        "studies": args.studies,
+        "labels": args.labels,
+        "access": build_access(args),
+        "port": args.port,
+        "ssl_keyfile": args.tls_key,
+        "ssl_certfile": args.tls_cert,
+    }
 
 
 def _parser() -> argparse.ArgumentParser:

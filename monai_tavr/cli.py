@@ -11,13 +11,17 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
 
 from monai_tavr import __version__
 
 __all__ = ["main"]
 
-# command -> (module with add_arguments and run, what it does); only the module of the chosen command is imported
-_COMMANDS = {
+# command -> (module with add_arguments and run, what it does); only the module of the chosen command is imported.
+# Other packages add theirs by an entry point of the group below, whose module also has SUMMARY.
+_OWN = {
     "predict": ("monai_tavr.commands.predict", "find the keypoints of cines; write label files and overlays"),
     "evaluate": ("monai_tavr.commands.evaluate", "measure the model, or any predictions, against labels"),
     "thresholds": ("monai_tavr.commands.thresholds", "choose the decision thresholds on validation patients"),
@@ -25,10 +29,10 @@ _COMMANDS = {
     "benchmark": ("monai_tavr.commands.benchmark", "measure the speed, and tracking between labelled key frames"),
     "markups": ("monai_tavr.commands.markups", "make a label file of point lists that were saved in 3D Slicer"),
     "phantom": ("monai_tavr.commands.phantom", "make synthetic angiography cines with exact labels"),
-    "serve": ("monai_tavr.commands.serve", "open the viewer (OHIF on MONAI Label) on a folder of studies"),
-    "token": ("monai_tavr.commands.token", "say who may log in to a server that other machines reach"),
     "info": ("monai_tavr.commands.info", "say which model, thresholds, packages and devices there are"),
 }
+
+_GROUP = "monai_tavr.commands"
 
 _DESCRIPTION = """Keypoints on X-ray angiography during transcatheter aortic valve replacement.
 
@@ -53,19 +57,51 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=30)
 
 
-def _parser(command: str | None) -> argparse.ArgumentParser:
+@dataclass(frozen=True)
+class _Added:
+    """A command of another package, or of an extra of this one."""
+
+    entry: EntryPoint
+
+    def module(self) -> ModuleType:
+        """Raises ValueError, saying what to install, where what it is made of is not there."""
+        try:
+            return importlib.import_module(self.entry.module)
+        except ModuleNotFoundError as error:
+            raise ValueError(self.missing(error)) from error
+
+    def missing(self, error: ModuleNotFoundError) -> str:
+        """What to install."""
+        package = self.entry.dist.name if self.entry.dist else self.entry.module.partition(".")[0]
+        extras = f"[{','.join(self.entry.extras)}]" if self.entry.extras else ""
+        return f"{error.name} is not installed; this command needs: pip install '{package}{extras}'"
+
+    @property
+    def summary(self) -> str:
+        try:
+            return str(self.module().SUMMARY)
+        except ValueError as error:
+            return str(error)
+
+
+def _added() -> dict[str, _Added]:
+    return {entry.name: _Added(entry) for entry in sorted(entry_points(group=_GROUP), key=lambda e: e.name)}
+
+
+def _parser(command: str | None, added: dict[str, _Added]) -> argparse.ArgumentParser:
     """The parser, with the arguments of ``command`` filled in."""
+    summaries = {name: summary for name, (_, summary) in _OWN.items()} | {name: a.summary for name, a in added.items()}
     # argparse would break the line after a long name
-    listed = "\n".join(f"  {name:17s}{summary}" for name, (_, summary) in _COMMANDS.items())
+    listed = "\n".join(f"  {name:17s}{summary}" for name, summary in summaries.items())
     epilog = _EPILOG.format(commands=listed)
     parser = argparse.ArgumentParser("monai-tavr", description=_DESCRIPTION, epilog=epilog, formatter_class=_Formatter)
     parser.add_argument("--version", action="version", version=f"monai-tavr {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help="one of the below")
-    for name, (module_name, summary) in _COMMANDS.items():
+    for name, summary in summaries.items():
         chosen = commands.add_parser(name, description=summary[0].upper() + summary[1:] + ".")
         chosen.formatter_class = _Formatter
         if name == command:
-            module = importlib.import_module(module_name)
+            module = importlib.import_module(_OWN[name][0]) if name in _OWN else added[name].module()
             module.add_arguments(chosen)
             chosen.add_argument("--debug", action="store_true", help="show the traceback of an error")
             chosen.set_defaults(run=module.run)
@@ -75,7 +111,13 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    args = _parser(next((a for a in arguments if a in _COMMANDS), None)).parse_args(arguments)
+    added = _added()
+    command = next((a for a in arguments if a in _OWN or a in added), None)
+    try:
+        args = _parser(command, added).parse_args(arguments)
+    except ValueError as error:
+        print(f"monai-tavr {command}: error: {error}", file=sys.stderr)
+        return 2
     try:
         return int(args.run(args))
     except KeyboardInterrupt:
@@ -88,6 +130,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if args.debug:
             raise
+        if isinstance(error, ModuleNotFoundError) and command in added:
+            print(f"monai-tavr {command}: error: {added[command].missing(error)}", file=sys.stderr)
+            return 2
         kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
         hint = "" if isinstance(error, ValueError | OSError) else " (run it again with --debug and report this)"
         print(f"monai-tavr {args.command}: error: {kind}{error}{hint}", file=sys.stderr)

@@ -15,7 +15,7 @@ __all__ = ["build_access"]
 
 
 def build_access(args: argparse.Namespace) -> Access:
-    """What the options of :mod:`monai_tavr.commands.server_options` ask for.
+    """What the options of :mod:`label_app.arguments` ask for.
 
     Raises:
         ValueError: the options do not fit together, or a file cannot be used; says what to do.

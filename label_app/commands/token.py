@@ -1,4 +1,4 @@
-"""``monai-tavr token``: who may log in to a server that runs with ``--token-file``. Needs the extra ``label``."""
+"""``monai-tavr token``: who may log in to a server that runs with ``--token-file``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from label_app.lib.auth.tokens import TokenFile
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["SUMMARY", "add_arguments", "run"]
+
+SUMMARY = "say who may log in to a server that other machines reach"
 
 _EPILOG = """examples:
   monai-tavr token add anna --role annotator --file tokens.json
@@ -35,10 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Change or show a file of tokens."""
-    try:
-        from label_app.lib.auth.tokens import TokenFile
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{error.name} is not installed; logins need: pip install 'monai-tavr[label]'") from error
+    from label_app.lib.auth.tokens import TokenFile
+
     tokens = TokenFile(args.file)
     if args.action == "add":
         print(tokens.add(args.name, role=args.role, days=args.days))

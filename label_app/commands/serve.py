@@ -1,15 +1,16 @@
-"""``monai-tavr serve``: the viewer and its server, from the MONAI Label app. Needs the extra ``label``."""
+"""``monai-tavr serve``: the viewer and its server, from the MONAI Label app."""
 
 from __future__ import annotations
 
 import argparse
 
+from label_app.arguments import add_server_arguments
 from monai_tavr.commands.options import add_model_arguments, build_predictor, chosen_schema
-from monai_tavr.commands.server_options import add_server_arguments
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["SUMMARY", "add_arguments", "run"]
 
-_EXTRA = ("monailabel", "uvicorn", "fastapi", "starlette", "httpx", "jwt", "label_app")
+SUMMARY = "open the viewer (OHIF on MONAI Label) on a folder of studies"
+
 _EPILOG = """examples:
   monai-tavr serve --studies /path/to/dicom
   monai-tavr serve --studies /path/to/dicom --port 8080
@@ -32,13 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
-    try:
-        from label_app.lib.server_options import server_options
-        from label_app.server import serve
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in _EXTRA:
-            raise ValueError(f"{error.name} is not installed; the viewer needs: pip install 'monai-tavr[label]'") from error
-        raise
+    from label_app.server import serve, server_options
+
     schema = chosen_schema(args)  # a wrong one ends the start, not the first submit
     serve(**server_options(args), load_predictor=lambda: build_predictor(args), schema=schema)
     return 0
