@@ -17,7 +17,7 @@ from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from label_app.lib.activelearning.frame_scan import FrameScan
 from label_app.lib.activelearning.next_frame import NextFrame
 from label_app.lib.activelearning.strategy import FrameStrategy
-from label_app.lib.audit import AuditLog
+from label_app.lib.auth.audit import AuditLog
 from label_app.lib.configs.tavr_keypoints import TavrKeypoints, load_bundle_predictor
 from label_app.lib.datastores.cine_folder import CineFolderDatastore
 from label_app.lib.datastores.patients import PatientKeys

@@ -24,8 +24,8 @@ from starlette.types import ASGIApp
 
 from label_app.arguments import add_server_arguments
 from label_app.lib.activelearning.routes import next_router
-from label_app.lib.audit import AuditLog
 from label_app.lib.auth.access import Access
+from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.authenticator import Authenticator
 from label_app.lib.auth.login import login_router
 from label_app.lib.auth.options import build_access

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from label_app.lib.audit import AuditLog
+from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.user import User
 from label_app.lib.datastores.label_store import FINAL, LabelStore, LabelVersion
 from label_app.lib.datastores.study_index import ImageEntry

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 
-from label_app.lib.audit import AuditLog
 from label_app.lib.auth.access import Access
+from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.authenticator import Authenticator
 from label_app.lib.auth.login import login_router
 from label_app.lib.auth.tokens import TokenFile

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from label_app.lib.audit import AuditLog
+from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.user import local_user
 
 
@@ -48,7 +48,7 @@ def test_an_action_is_two_words(tmp_path: Path) -> None:
 def test_no_line_is_lost_among_many_writers(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     code = (
-        "import sys; from label_app.lib.audit import AuditLog\n"
+        "import sys; from label_app.lib.auth.audit import AuditLog\n"
         "log = AuditLog(sys.argv[1])\n"
         "for i in range(40): log.record(sys.argv[2], 'label.submit', number=i)\n"
     )

@@ -10,7 +10,7 @@ import pytest
 from cine_labels import SOP, STUDY, label_of, point, write_cines
 from pydicom.dataset import Dataset
 
-from label_app.lib.audit import AuditLog
+from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.user import local_user
 from label_app.lib.datastores.label_archive import LabelArchive
 from label_app.lib.datastores.label_store import FINAL, LabelStore, LabelVersion

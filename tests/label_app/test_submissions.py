@@ -10,7 +10,7 @@ from queue import SimpleQueue
 import pytest
 from cine_labels import SOP, label_of, point, write_cines
 
-from label_app.lib.audit import AuditLog
+from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.user import local_user
 from label_app.lib.datastores.label_store import LabelStore, LabelVersion
 from label_app.lib.datastores.study_index import ImageEntry, StudyIndex

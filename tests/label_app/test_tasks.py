@@ -9,7 +9,7 @@ import pytest
 from app_server import MARKS_SOP, MARKS_STUDY, STACK_SERIES, STUDY, Studies
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 
-from label_app.lib.audit import AuditLog
+from label_app.lib.auth.audit import AuditLog
 from label_app.lib.configs.tavr_keypoints import TavrKeypoints
 from label_app.lib.datastores.cine_files import open_files
 from label_app.lib.datastores.cine_folder import CineFolderDatastore

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from training_bundle import label_of, sop_of, write_studies
 
-from label_app.lib.audit import AuditLog
+from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.user import local_user
 from label_app.lib.datastores.label_store import LabelStore
 from label_app.lib.datastores.patients import PatientKeys

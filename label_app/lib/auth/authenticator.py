@@ -9,9 +9,9 @@ from anyio import to_thread
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 
-from label_app.lib.audit import AuditLog
 from label_app.lib.auth.access import Access
 from label_app.lib.auth.attempts import FailedLogins
+from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.oidc import IssuerDown, LoginRefused
 from label_app.lib.auth.sessions import Sessions
 from label_app.lib.auth.tokens import TokenEntry

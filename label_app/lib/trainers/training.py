@@ -24,7 +24,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from label_app.lib.audit import AuditLog
+from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.user import User
 from label_app.lib.models import ModelRegistry
 from label_app.lib.trainers.process import GRACE_SECONDS, close_streams, end_group, start_worker
