@@ -20,7 +20,7 @@ from label_app.lib.activelearning.strategy import FrameStrategy
 from label_app.lib.auth.audit import AuditLog
 from label_app.lib.configs.tavr_keypoints import TavrKeypoints, load_bundle_predictor
 from label_app.lib.datastores.cine_folder import CineFolderDatastore
-from label_app.lib.datastores.patients import PatientKeys
+from label_app.lib.images.patients import PatientKeys
 from label_app.lib.infers.batch import BatchPrediction
 from label_app.lib.infers.tavr_keypoints import KeypointInferTask
 from label_app.lib.score_routes import METHOD

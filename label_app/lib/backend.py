@@ -24,8 +24,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from label_app.lib.auth.user import current_user
-from label_app.lib.datastores.pacs_error import PacsError, explain_pacs_error
-from label_app.lib.datastores.study_index import StudyIndex
+from label_app.lib.images.pacs_error import PacsError, explain_pacs_error
+from label_app.lib.images.study_index import StudyIndex
 from label_app.lib.submissions import Submissions
 
 if TYPE_CHECKING:

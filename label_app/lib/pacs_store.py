@@ -15,7 +15,7 @@ from fastapi import APIRouter
 from label_app.lib.submissions import Submissions
 
 if TYPE_CHECKING:
-    from label_app.lib.datastores.pacs import PacsIndex
+    from label_app.lib.images.pacs_index import PacsIndex
 
 __all__ = ["default_folder", "is_pacs_url", "open_pacs", "pacs_dicomweb"]
 
@@ -39,9 +39,9 @@ def open_pacs(url: str, folder: Path) -> PacsIndex:
     Raises:
         ValueError: the address, the credentials or the size cannot be used.
     """
-    from label_app.lib.datastores.instance_cache import InstanceCache
-    from label_app.lib.datastores.pacs import PacsIndex
-    from label_app.lib.datastores.pacs_client import PacsClient
+    from label_app.lib.images.instance_cache import InstanceCache
+    from label_app.lib.images.pacs_client import PacsClient
+    from label_app.lib.images.pacs_index import PacsIndex
 
     client = PacsClient.from_environment(url)
     text = os.environ.get(_CACHE_GB, _DEFAULT_GB)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from label_app.lib.datastores.label_store import FINAL, PREDICTION, LabelStore, LabelVersion
-from label_app.lib.datastores.study_index import ImageEntry
+from label_app.lib.images.study_index import ImageEntry
 from monai_tavr.formats.label_json import label_from_dict
 from monai_tavr.keypoints import Keypoints
 from monai_tavr.label import CineLabel

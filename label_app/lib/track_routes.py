@@ -15,8 +15,8 @@ from fastapi.responses import Response
 
 from label_app.lib.auth.user import require
 from label_app.lib.backend import Backend
-from label_app.lib.datastores.cine_files import open_files, reason_of
-from label_app.lib.datastores.study_index import ImageEntry, StudyIndex
+from label_app.lib.images.cine_files import open_files, reason_of
+from label_app.lib.images.study_index import ImageEntry, StudyIndex
 from label_app.lib.infers.request import parse_groups
 from monai_tavr import __version__
 from monai_tavr.cine import Cine

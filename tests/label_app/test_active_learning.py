@@ -14,8 +14,8 @@ from label_app.lib.activelearning.next_frame import NextFrame
 from label_app.lib.activelearning.request import NextRequest
 from label_app.lib.activelearning.reservations import Reservations
 from label_app.lib.datastores.label_store import LabelStore
-from label_app.lib.datastores.patients import PatientKeys
-from label_app.lib.datastores.study_index import StudyIndex
+from label_app.lib.images.patients import PatientKeys
+from label_app.lib.images.study_index import StudyIndex
 from monai_tavr.active_learning.outputs import FrameOutputs
 from monai_tavr.active_learning.strategies import STRATEGIES, SpacingRules
 from monai_tavr.keypoints import TAVR11, Keypoints

@@ -24,11 +24,11 @@ from PIL import Image
 from test_dicomweb import STORED, as_pixels, parts
 
 from label_app.lib.backend import Backend
-from label_app.lib.datastores.instance_cache import InstanceCache
 from label_app.lib.datastores.label_archive import LabelArchive
-from label_app.lib.datastores.pacs import PacsIndex
-from label_app.lib.datastores.pacs_client import PacsClient
-from label_app.lib.datastores.pacs_error import PacsError
+from label_app.lib.images.instance_cache import InstanceCache
+from label_app.lib.images.pacs_client import PacsClient
+from label_app.lib.images.pacs_error import PacsError
+from label_app.lib.images.pacs_index import PacsIndex
 from label_app.server import create_app
 from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.dicom_sr import keypoints_sr, read_keypoints_sr
@@ -88,7 +88,7 @@ def open_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Client]]
     start = LabelArchive.start
     monkeypatch.setattr(LabelArchive, "start", lambda self: (started.append(self), start(self)))
     monkeypatch.setitem(LabelArchive.__init__.__kwdefaults__, "pause", 1.0)
-    monkeypatch.setattr("label_app.lib.datastores.pacs._LOOK_SECONDS", 0.5)
+    monkeypatch.setattr("label_app.lib.images.pacs_index._LOOK_SECONDS", 0.5)
     monkeypatch.setattr(Backend, "start", lambda self: self._loaded.set_exception(RuntimeError("not in these tests")))
 
     def opened(archive: Orthanc, folder: Path, **environment: str) -> Client:

@@ -11,10 +11,10 @@ from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 
 from label_app.lib.auth.audit import AuditLog
 from label_app.lib.configs.tavr_keypoints import TavrKeypoints
-from label_app.lib.datastores.cine_files import open_files
 from label_app.lib.datastores.cine_folder import CineFolderDatastore
 from label_app.lib.datastores.label_store import LabelStore
-from label_app.lib.datastores.study_index import StudyIndex
+from label_app.lib.images.cine_files import open_files
+from label_app.lib.images.study_index import StudyIndex
 from label_app.lib.submissions import Submissions
 
 
@@ -40,7 +40,7 @@ def test_a_folder_that_is_none() -> None:
 
 
 def test_the_index_reads_a_file_once_and_again_when_it_changed(studies: Studies, monkeypatch: pytest.MonkeyPatch) -> None:
-    from label_app.lib.datastores import study_index
+    from label_app.lib.images import study_index
 
     read: list[Path] = []
     original = study_index._read_header

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from label_app.lib.datastores.cine_files import open_files
-from label_app.lib.datastores.pacs_error import PacsError
-from label_app.lib.datastores.study_index import ImageEntry, StudyIndex
+from label_app.lib.images.cine_files import open_files
+from label_app.lib.images.pacs_error import PacsError
+from label_app.lib.images.study_index import ImageEntry, StudyIndex
 from monai_tavr.active_learning.outputs import FrameOutputs, cine_outputs
 from monai_tavr.files import replacing
 

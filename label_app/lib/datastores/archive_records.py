@@ -21,7 +21,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.uid import ComprehensiveSRStorage
 
-from label_app.lib.datastores.study_index import is_uid
+from label_app.lib.images.study_index import is_uid
 from monai_tavr.files import creating, write_json_atomically
 
 __all__ = ["IMPORTED", "PASSED", "STORED", "ArchiveRecords", "Record", "derived_uid"]

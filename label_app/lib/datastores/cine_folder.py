@@ -18,7 +18,7 @@ from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoun
 
 from label_app.lib.auth.user import local_user
 from label_app.lib.datastores.label_store import FINAL, PREDICTION, LabelConflict, LabelVersion
-from label_app.lib.datastores.study_index import ImageEntry, StudyIndex
+from label_app.lib.images.study_index import ImageEntry, StudyIndex
 from label_app.lib.submissions import Submissions
 
 __all__ = ["CineFolderDatastore"]

@@ -17,7 +17,7 @@ from pydicom.encaps import get_frame
 from pydicom.pixels import pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
 
-from label_app.lib.datastores.study_index import Instance, whole
+from label_app.lib.images.study_index import Instance, whole
 from monai_tavr.dicom import open_cine
 
 __all__ = ["decoded_frame", "media_type", "rendered_frame", "stored_frame"]

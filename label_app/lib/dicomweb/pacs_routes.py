@@ -17,10 +17,10 @@ from fastapi import Path as PathParameter
 from fastapi.responses import Response, StreamingResponse
 from pydicom.datadict import tag_for_keyword
 
-from label_app.lib.datastores.pacs import PacsIndex
-from label_app.lib.datastores.pacs_error import PacsError
-from label_app.lib.datastores.study_index import Instance
 from label_app.lib.dicomweb.routes import Uid, add_study_search, dicom_json
+from label_app.lib.images.pacs_error import PacsError
+from label_app.lib.images.pacs_index import PacsIndex
+from label_app.lib.images.study_index import Instance
 
 __all__ = ["pacs_router"]
 

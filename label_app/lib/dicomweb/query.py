@@ -11,7 +11,7 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from label_app.lib.datastores.study_index import Instance
+from label_app.lib.images.study_index import Instance
 
 __all__ = ["instance_result", "matches", "page", "series_result", "study_result"]
 

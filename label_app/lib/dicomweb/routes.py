@@ -18,10 +18,10 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from label_app.lib.datastores.cine_files import UNREADABLE, reason_of
-from label_app.lib.datastores.study_index import Instance, StudyIndex
 from label_app.lib.dicomweb.frames import decoded_frame, media_type, rendered_frame, stored_frame
 from label_app.lib.dicomweb.query import instance_result, matches, page, series_result, study_result
+from label_app.lib.images.cine_files import UNREADABLE, reason_of
+from label_app.lib.images.study_index import Instance, StudyIndex
 
 __all__ = ["Uid", "add_study_search", "dicom_json", "dicomweb_router"]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from label_app.lib.datastores.pacs_error import PacsError
+from label_app.lib.images.pacs_error import PacsError
 
 __all__ = ["BatchPrediction", "BatchRunning"]
 

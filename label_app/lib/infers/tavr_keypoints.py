@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from label_app.lib.datastores.cine_files import open_files, reason_of
+from label_app.lib.images.cine_files import open_files, reason_of
 from label_app.lib.infers.cache import CachedCine, PredictionCache, prediction_key
 from label_app.lib.infers.request import parse_frames, parse_groups
 from label_app.lib.infers.turns import Turns

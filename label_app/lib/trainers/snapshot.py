@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from label_app.lib.datastores.label_store import FINAL, LabelStore
-from label_app.lib.datastores.study_index import ImageEntry
+from label_app.lib.images.study_index import ImageEntry
 from monai_tavr.files import write_json_atomically
 from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.keypoints import KeypointState

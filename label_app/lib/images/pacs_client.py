@@ -21,7 +21,7 @@ from pydicom.dataset import Dataset
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 
-from label_app.lib.datastores.pacs_error import PacsError
+from label_app.lib.images.pacs_error import PacsError
 
 __all__ = ["PacsClient"]
 

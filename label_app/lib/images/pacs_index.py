@@ -15,11 +15,11 @@ from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 
-from label_app.lib.datastores.cine_files import UNREADABLE
-from label_app.lib.datastores.instance_cache import InstanceCache
-from label_app.lib.datastores.pacs_client import PacsClient
-from label_app.lib.datastores.pacs_error import PacsError
-from label_app.lib.datastores.study_index import ImageEntry, Instance, StudyIndex, is_uid, whole
+from label_app.lib.images.cine_files import UNREADABLE
+from label_app.lib.images.instance_cache import InstanceCache
+from label_app.lib.images.pacs_client import PacsClient
+from label_app.lib.images.pacs_error import PacsError
+from label_app.lib.images.study_index import ImageEntry, Instance, StudyIndex, is_uid, whole
 
 __all__ = ["PacsIndex", "PacsInstance"]
 

@@ -12,7 +12,7 @@ import secrets
 import threading
 from pathlib import Path
 
-from label_app.lib.datastores.study_index import ImageEntry
+from label_app.lib.images.study_index import ImageEntry
 from monai_tavr.files import creating
 
 __all__ = ["PatientKeys"]
