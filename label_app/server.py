@@ -31,7 +31,6 @@ from label_app.lib.auth.login import login_router
 from label_app.lib.auth.options import build_access
 from label_app.lib.backend import APP_DIR, Backend
 from label_app.lib.batch_routes import batch_router
-from label_app.lib.datastores.label_store import LabelStore
 from label_app.lib.dicomweb.routes import dicomweb_router
 from label_app.lib.discreet_log import DiscreetFormatter
 from label_app.lib.guard import Guard
@@ -40,12 +39,13 @@ from label_app.lib.images.pacs_error import PacsError, explain_pacs_error
 from label_app.lib.images.patients import PatientKeys
 from label_app.lib.images.study_index import StudyIndex
 from label_app.lib.label_routes import label_router
+from label_app.lib.labels.agreement import Agreement, PredictionKeeper
+from label_app.lib.labels.store import LabelStore
+from label_app.lib.labels.submissions import Submissions
 from label_app.lib.model_routes import model_router
 from label_app.lib.pacs_store import default_folder, is_pacs_url, open_pacs, pacs_dicomweb
 from label_app.lib.routes import app_router, viewer_router
 from label_app.lib.score_routes import score_router
-from label_app.lib.scoring import Agreement, PredictionKeeper
-from label_app.lib.submissions import Submissions
 from label_app.lib.track_routes import track_router
 from monai_tavr.bundle import Bundle
 from monai_tavr.keypoints import TAVR11, KeypointSchema

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from label_app.lib.auth.user import current_user
 from label_app.lib.images.pacs_error import PacsError, explain_pacs_error
 from label_app.lib.images.study_index import StudyIndex
-from label_app.lib.submissions import Submissions
+from label_app.lib.labels.submissions import Submissions
 
 if TYPE_CHECKING:
     from label_app.main import TAVRApp

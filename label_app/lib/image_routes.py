@@ -7,11 +7,11 @@ from typing import Any
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 
-from label_app.lib.datastores.label_store import LabelStore
 from label_app.lib.dicomweb.frames import rendered_frame
 from label_app.lib.images.cine_files import UNREADABLE, open_files, reason_of
 from label_app.lib.images.patients import PatientKeys
 from label_app.lib.images.study_index import ImageEntry, StudyIndex
+from label_app.lib.labels.store import LabelStore
 from monai_tavr.formats.label_json import label_to_dict
 from monai_tavr.label import CineLabel
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 
-from label_app.lib.submissions import Submissions
+from label_app.lib.labels.submissions import Submissions
 
 if TYPE_CHECKING:
     from label_app.lib.images.pacs_index import PacsIndex
@@ -56,8 +56,8 @@ def open_pacs(url: str, folder: Path) -> PacsIndex:
 
 def pacs_dicomweb(index: PacsIndex, submissions: Submissions) -> APIRouter:
     """DICOMweb for the viewer; from now on labels are kept in the archive too."""
-    from label_app.lib.datastores.label_archive import LabelArchive
     from label_app.lib.dicomweb.pacs_routes import pacs_router
+    from label_app.lib.labels.archive import LabelArchive
 
     archive = LabelArchive(index, submissions)
     submissions.archive_state = archive.state

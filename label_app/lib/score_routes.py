@@ -9,11 +9,9 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 
 from label_app.lib.auth.user import current_user, require
-from label_app.lib.scoring import Agreement
+from label_app.lib.labels.agreement import METHOD, Agreement
 
-__all__ = ["METHOD", "score_router"]
-
-METHOD = "agreement"
+__all__ = ["score_router"]
 
 
 def score_router(agreement: Agreement) -> APIRouter:

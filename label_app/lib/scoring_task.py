@@ -7,7 +7,7 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
-from label_app.lib.scoring import Agreement
+from label_app.lib.labels.agreement import Agreement
 
 __all__ = ["AgreementScoring"]
 

@@ -13,9 +13,9 @@ from label_app.lib.activelearning.frame_scan import FrameScan
 from label_app.lib.activelearning.next_frame import NextFrame
 from label_app.lib.activelearning.request import NextRequest
 from label_app.lib.activelearning.reservations import Reservations
-from label_app.lib.datastores.label_store import LabelStore
 from label_app.lib.images.patients import PatientKeys
 from label_app.lib.images.study_index import StudyIndex
+from label_app.lib.labels.store import LabelStore
 from monai_tavr.active_learning.outputs import FrameOutputs
 from monai_tavr.active_learning.strategies import STRATEGIES, SpacingRules
 from monai_tavr.keypoints import TAVR11, Keypoints

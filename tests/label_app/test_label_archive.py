@@ -12,11 +12,11 @@ from pydicom.dataset import Dataset
 
 from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.user import local_user
-from label_app.lib.datastores.label_archive import LabelArchive
-from label_app.lib.datastores.label_store import FINAL, LabelStore, LabelVersion
 from label_app.lib.images.pacs_error import PacsError
 from label_app.lib.images.study_index import ImageEntry, StudyIndex
-from label_app.lib.submissions import Submissions
+from label_app.lib.labels.archive import LabelArchive
+from label_app.lib.labels.store import FINAL, LabelStore, LabelVersion
+from label_app.lib.labels.submissions import Submissions
 from monai_tavr.formats.dicom_sr import read_keypoints_sr
 from monai_tavr.keypoints import TAVR11, KeypointSchema, load_schema
 

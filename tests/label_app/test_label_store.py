@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from label_app.lib.datastores import label_store
-from label_app.lib.datastores.label_store import PREDICTION, LabelConflict, LabelStore
+from label_app.lib.labels import store as label_store
+from label_app.lib.labels.store import PREDICTION, LabelConflict, LabelStore
 from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
 from monai_tavr.label import CineLabel, ImageInfo

@@ -24,11 +24,11 @@ from PIL import Image
 from test_dicomweb import STORED, as_pixels, parts
 
 from label_app.lib.backend import Backend
-from label_app.lib.datastores.label_archive import LabelArchive
 from label_app.lib.images.instance_cache import InstanceCache
 from label_app.lib.images.pacs_client import PacsClient
 from label_app.lib.images.pacs_error import PacsError
 from label_app.lib.images.pacs_index import PacsIndex
+from label_app.lib.labels.archive import LabelArchive
 from label_app.server import create_app
 from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.dicom_sr import keypoints_sr, read_keypoints_sr

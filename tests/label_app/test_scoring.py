@@ -10,8 +10,8 @@ import pytest
 from app_server import STUDY, Server
 from cine_labels import label_of, point
 
-from label_app.lib.datastores.label_store import PREDICTION, LabelStore
-from label_app.lib.scoring import Agreement, PredictionKeeper
+from label_app.lib.labels.agreement import Agreement, PredictionKeeper
+from label_app.lib.labels.store import PREDICTION, LabelStore
 from monai_tavr.formats.label_json import label_to_dict
 from monai_tavr.keypoints import TAVR11, Keypoints
 from monai_tavr.label import CineLabel, ImageInfo

@@ -12,9 +12,9 @@ from cine_labels import SOP, label_of, point, write_cines
 
 from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.user import local_user
-from label_app.lib.datastores.label_store import LabelStore, LabelVersion
 from label_app.lib.images.study_index import ImageEntry, StudyIndex
-from label_app.lib.submissions import Submissions
+from label_app.lib.labels.store import LabelStore, LabelVersion
+from label_app.lib.labels.submissions import Submissions
 
 WAIT = 60
 

@@ -12,10 +12,10 @@ from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from label_app.lib.auth.audit import AuditLog
 from label_app.lib.configs.tavr_keypoints import TavrKeypoints
 from label_app.lib.datastores.cine_folder import CineFolderDatastore
-from label_app.lib.datastores.label_store import LabelStore
 from label_app.lib.images.cine_files import open_files
 from label_app.lib.images.study_index import StudyIndex
-from label_app.lib.submissions import Submissions
+from label_app.lib.labels.store import LabelStore
+from label_app.lib.labels.submissions import Submissions
 
 
 def submissions(folder: Path) -> Submissions:

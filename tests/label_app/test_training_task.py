@@ -16,9 +16,9 @@ from training_bundle import label_of, sop_of, write_studies
 
 from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.user import local_user
-from label_app.lib.datastores.label_store import LabelStore
 from label_app.lib.images.patients import PatientKeys
 from label_app.lib.images.study_index import StudyIndex
+from label_app.lib.labels.store import LabelStore
 from label_app.lib.models import SHIPPED, ModelRegistry
 from label_app.lib.trainers import process
 from label_app.lib.trainers.request import TrainRequest

@@ -17,9 +17,9 @@ import numpy as np
 from label_app.lib.activelearning.frame_scan import FrameScan, ScannedImage
 from label_app.lib.activelearning.request import NextRequest
 from label_app.lib.activelearning.reservations import Reservations
-from label_app.lib.datastores.label_store import LabelStore
 from label_app.lib.images.patients import PatientKeys
 from label_app.lib.images.study_index import ImageEntry
+from label_app.lib.labels.store import LabelStore
 from monai_tavr.active_learning.outputs import FrameOutputs
 from monai_tavr.active_learning.strategies import PLAIN, FramePool, SpacingRules, choose_frames, eligible_frames
 from monai_tavr.active_learning.uncertainty import PointUncertainty, disagreement, read_uncertainty

@@ -17,9 +17,9 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException, MONAILabelError, MONAILabelException
 
 from label_app.lib.auth.user import local_user
-from label_app.lib.datastores.label_store import FINAL, PREDICTION, LabelConflict, LabelVersion
 from label_app.lib.images.study_index import ImageEntry, StudyIndex
-from label_app.lib.submissions import Submissions
+from label_app.lib.labels.store import FINAL, PREDICTION, LabelConflict, LabelVersion
+from label_app.lib.labels.submissions import Submissions
 
 __all__ = ["CineFolderDatastore"]
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from label_app.lib.datastores.label_store import FINAL, LabelStore
 from label_app.lib.images.study_index import ImageEntry
+from label_app.lib.labels.store import FINAL, LabelStore
 from monai_tavr.files import write_json_atomically
 from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.keypoints import KeypointState

@@ -13,8 +13,8 @@ import numpy as np
 
 from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.user import User
-from label_app.lib.datastores.label_store import FINAL, LabelStore, LabelVersion
 from label_app.lib.images.study_index import ImageEntry
+from label_app.lib.labels.store import FINAL, LabelStore, LabelVersion
 from monai_tavr.formats.label_json import label_from_json
 from monai_tavr.keypoints import Keypoints
 from monai_tavr.label import CineLabel, ImageInfo, PointEdit

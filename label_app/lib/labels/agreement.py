@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from label_app.lib.datastores.label_store import FINAL, PREDICTION, LabelStore, LabelVersion
 from label_app.lib.images.study_index import ImageEntry
+from label_app.lib.labels.store import FINAL, PREDICTION, LabelStore, LabelVersion
 from monai_tavr.formats.label_json import label_from_dict
 from monai_tavr.keypoints import Keypoints
 from monai_tavr.label import CineLabel
 
-__all__ = ["Agreement", "PredictionKeeper"]
+__all__ = ["METHOD", "Agreement", "PredictionKeeper"]
 
 logger = logging.getLogger(__name__)
 
@@ -161,3 +161,6 @@ def _few(figures: Mapping[str, Any]) -> dict[str, Any]:
         "within_20px": figures.get("localisation_accuracy_20px"),
         "visibility_agreement": (found + neither) / n if n else None,
     }
+
+
+METHOD = "agreement"

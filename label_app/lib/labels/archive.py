@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-from label_app.lib.datastores.archive_records import IMPORTED, PASSED, STORED, ArchiveRecords, Record, derived_uid
-from label_app.lib.datastores.label_store import FINAL, LabelConflict, LabelVersion
 from label_app.lib.images.pacs_error import PacsError
 from label_app.lib.images.pacs_index import PacsIndex
 from label_app.lib.images.study_index import ImageEntry, is_uid
-from label_app.lib.submissions import Submissions, checked
+from label_app.lib.labels.archive_records import IMPORTED, PASSED, STORED, ArchiveRecords, Record, derived_uid
+from label_app.lib.labels.store import FINAL, LabelConflict, LabelVersion
+from label_app.lib.labels.submissions import Submissions, checked
 from monai_tavr.formats.dicom_sr import SERIES_DESCRIPTION, keypoints_sr, read_keypoints_sr
 from monai_tavr.label import CineLabel
 

@@ -1,0 +1,1 @@
+"""Labels: their versions, submissions, the archive that they go to as reports, agreement with the model."""
