@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, HTTPException, Request
 
 from label_app.lib.auth.user import require
 from label_app.lib.backend import Backend
-from label_app.lib.models import NotPublished, UnknownModel
+from label_app.lib.models.registry import NotPublished, UnknownModel
 from label_app.lib.trainers.request import TrainRequest
 from label_app.lib.trainers.training import TrainingRunning
 

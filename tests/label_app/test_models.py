@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from label_app.lib.models import SHIPPED, ModelRegistry, NotPublished, UnknownModel
+from label_app.lib.models.registry import SHIPPED, ModelRegistry, NotPublished, UnknownModel
 from monai_tavr.bundle import sha256_of
 
 
@@ -136,7 +136,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, shipped: Path, monkey
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("label_app.lib.models.shutil.copyfileobj", full)
+    monkeypatch.setattr("label_app.lib.models.registry.shutil.copyfileobj", full)
     with pytest.raises(OSError, match="No space left"):
         publish(models, weights(tmp_path, b"one"))
     assert list((tmp_path / "models").iterdir()) == []

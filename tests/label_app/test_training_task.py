@@ -19,7 +19,7 @@ from label_app.lib.auth.user import local_user
 from label_app.lib.images.patients import PatientKeys
 from label_app.lib.images.study_index import StudyIndex
 from label_app.lib.labels.store import LabelStore
-from label_app.lib.models import SHIPPED, ModelRegistry
+from label_app.lib.models.registry import SHIPPED, ModelRegistry
 from label_app.lib.trainers import process
 from label_app.lib.trainers.request import TrainRequest
 from label_app.lib.trainers.snapshot import take_snapshot
@@ -257,7 +257,7 @@ def test_a_full_disk_at_the_end_loses_no_training(site: Site, monkeypatch: pytes
 
     site.plan()
     with monkeypatch.context() as patch:
-        patch.setattr("label_app.lib.models.shutil.copyfileobj", full)
+        patch.setattr("label_app.lib.models.registry.shutil.copyfileobj", full)
         site.start()
         state = site.finish()
     assert state["status"] == "ERROR"

@@ -26,7 +26,7 @@ from monai_tavr.active_learning.outputs import FrameOutputs, cine_outputs
 from monai_tavr.files import replacing
 
 if TYPE_CHECKING:
-    from label_app.lib.models import ModelRegistry
+    from label_app.lib.models.registry import ModelRegistry
     from monai_tavr.cine import Cine
     from monai_tavr.predictor import KeypointPredictor
 

@@ -25,7 +25,7 @@ from monai_tavr.active_learning.strategies import PLAIN, FramePool, SpacingRules
 from monai_tavr.active_learning.uncertainty import PointUncertainty, disagreement, read_uncertainty
 
 if TYPE_CHECKING:
-    from label_app.lib.models import ModelRegistry
+    from label_app.lib.models.registry import ModelRegistry
 
 __all__ = ["NextFrame"]
 

@@ -10,7 +10,7 @@ from monailabel.interfaces.config import TaskConfig
 
 from label_app.lib.infers.cache import PredictionCache
 from label_app.lib.infers.tavr_keypoints import KeypointInferTask
-from label_app.lib.models import ModelRegistry
+from label_app.lib.models.registry import ModelRegistry
 
 if TYPE_CHECKING:
     from monai_tavr.predictor import KeypointPredictor

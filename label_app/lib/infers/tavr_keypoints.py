@@ -19,7 +19,7 @@ from label_app.lib.images.cine_files import open_files, reason_of
 from label_app.lib.infers.cache import CachedCine, PredictionCache, prediction_key
 from label_app.lib.infers.request import parse_frames, parse_groups
 from label_app.lib.infers.turns import Turns
-from label_app.lib.models import ModelRegistry
+from label_app.lib.models.registry import ModelRegistry
 from monai_tavr.formats.label_json import label_to_dict
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from typing import Any
 
 from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.user import User
-from label_app.lib.models import ModelRegistry
+from label_app.lib.models.registry import ModelRegistry
 from label_app.lib.trainers.process import GRACE_SECONDS, close_streams, end_group, start_worker
 from label_app.lib.trainers.request import TrainRequest
 from label_app.lib.trainers.snapshot import Snapshot

@@ -24,7 +24,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from label_app.lib.model_record import SHIPPED, ModelRecord
+from label_app.lib.models.record import SHIPPED, ModelRecord
 from monai_tavr.bundle import sha256_of
 from monai_tavr.files import replacing
 
