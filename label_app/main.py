@@ -24,7 +24,7 @@ from label_app.lib.images.patients import PatientKeys
 from label_app.lib.infers.batch import BatchPrediction
 from label_app.lib.infers.tavr_keypoints import KeypointInferTask
 from label_app.lib.labels.agreement import METHOD, Agreement
-from label_app.lib.scoring_task import AgreementScoring
+from label_app.lib.scoring.tavr_keypoints import AgreementScoring
 from label_app.lib.trainers.snapshot import Snapshot, take_snapshot
 from label_app.lib.trainers.tavr_keypoints import KeypointTrainTask
 from label_app.lib.trainers.training import Training
