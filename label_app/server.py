@@ -1,7 +1,7 @@
 """Entry of the MONAI Label app: ``monai-tavr serve``, or ``python -m label_app.server start_server --studies FOLDER``.
 
 MONAI Label's own command cannot be used: its server does not import beside pydicom 3, and an app cannot add the guard it needs.
-This module serves MONAI Label's application behind :class:`label_app.lib.guard.Guard`, with the viewer and a DICOMweb service
+This module serves MONAI Label's application behind :class:`label_app.lib.web.guard.Guard`, with the viewer and a DICOMweb service
 over the studies folder beside it.
 """
 
@@ -23,30 +23,31 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from label_app.arguments import add_server_arguments
-from label_app.lib.activelearning.routes import next_router
 from label_app.lib.auth.access import Access
 from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.authenticator import Authenticator
-from label_app.lib.auth.login import login_router
 from label_app.lib.auth.options import build_access
-from label_app.lib.backend import APP_DIR, Backend
-from label_app.lib.batch_routes import batch_router
 from label_app.lib.dicomweb.routes import dicomweb_router
-from label_app.lib.discreet_log import DiscreetFormatter
-from label_app.lib.guard import Guard
-from label_app.lib.image_routes import image_router
-from label_app.lib.images.pacs_error import PacsError, explain_pacs_error
+from label_app.lib.images.pacs_error import PacsError
 from label_app.lib.images.patients import PatientKeys
 from label_app.lib.images.study_index import StudyIndex
-from label_app.lib.label_routes import label_router
 from label_app.lib.labels.agreement import Agreement, PredictionKeeper
 from label_app.lib.labels.store import LabelStore
 from label_app.lib.labels.submissions import Submissions
-from label_app.lib.model_routes import model_router
-from label_app.lib.pacs_store import default_folder, is_pacs_url, open_pacs, pacs_dicomweb
-from label_app.lib.routes import app_router, viewer_router
-from label_app.lib.score_routes import score_router
-from label_app.lib.track_routes import track_router
+from label_app.lib.web.backend import APP_DIR, Backend, explain_pacs_error
+from label_app.lib.web.batch import batch_router
+from label_app.lib.web.discreet_log import DiscreetFormatter
+from label_app.lib.web.guard import Guard
+from label_app.lib.web.images import image_router
+from label_app.lib.web.labels import label_router
+from label_app.lib.web.login import login_router
+from label_app.lib.web.models import model_router
+from label_app.lib.web.next_frame import next_router
+from label_app.lib.web.pacs import default_folder, is_pacs_url, open_pacs, pacs_dicomweb
+from label_app.lib.web.predict import app_router
+from label_app.lib.web.scores import score_router
+from label_app.lib.web.tracking import track_router
+from label_app.lib.web.viewer import viewer_router
 from monai_tavr.bundle import Bundle
 from monai_tavr.keypoints import TAVR11, KeypointSchema
 
@@ -71,7 +72,7 @@ def create_app(
     """The whole application behind its guard; MONAI Label begins to load at once.
 
     Args:
-        studies: folder of DICOM files, or the address of a DICOMweb archive (see :mod:`label_app.lib.pacs_store`).
+        studies: folder of DICOM files, or the address of a DICOMweb archive (see :mod:`label_app.lib.web.pacs`).
         labels: folder of what is made of them: labels, models, cache, audit log; None = see :func:`labels_folder`.
         access: who may connect; None = this machine only.
         load_predictor: makes the predictor; None for the bundle's own.

@@ -13,10 +13,10 @@ from fastapi import FastAPI, Request
 from label_app.lib.auth.access import Access
 from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.authenticator import Authenticator
-from label_app.lib.auth.login import login_router
 from label_app.lib.auth.tokens import TokenFile
 from label_app.lib.auth.user import current_user
-from label_app.lib.guard import Guard
+from label_app.lib.web.guard import Guard
+from label_app.lib.web.login import login_router
 
 __all__ = ["ALL", "Running", "anyio_backend", "tokens"]
 

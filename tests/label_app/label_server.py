@@ -9,7 +9,7 @@ import resource
 import sys
 
 from label_app import server
-from label_app.lib.backend import Backend
+from label_app.lib.web.backend import Backend
 
 if __name__ == "__main__":
     studies, labels, port, *largest = sys.argv[1:]

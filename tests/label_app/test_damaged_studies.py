@@ -9,7 +9,7 @@ import pytest
 from cine_labels import OTHER, SOP, STUDY, write_cines
 from in_process import Client
 
-from label_app.lib.backend import Backend
+from label_app.lib.web.backend import Backend
 from label_app.server import create_app
 
 INSTANCE = f"/dicomweb/studies/{STUDY}/series/{STUDY}.1/instances/{SOP}"

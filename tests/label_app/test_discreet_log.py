@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from label_app.lib.discreet_log import DiscreetFormatter
+from label_app.lib.web.discreet_log import DiscreetFormatter
 
 PATH = "/studies/Doe_John.dcm"
 

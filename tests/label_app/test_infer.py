@@ -11,7 +11,7 @@ import pytest
 from app_server import MARKS_SOP, MARKS_STUDY, SHORT_SOP, STACK_SERIES, STUDY, Server, Studies, mark_points
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 
-from label_app.lib.infers.multipart import multipart_answer
+from label_app.lib.web.multipart import multipart_answer
 from monai_tavr.dicom import open_cine
 from monai_tavr.formats.label_json import label_from_dict, label_to_dict
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema

@@ -10,7 +10,7 @@ import pytest
 from cine_labels import SOP, label_of, point, write_cines
 from in_process import Client
 
-from label_app.lib.backend import Backend
+from label_app.lib.web.backend import Backend
 from label_app.server import create_app
 from monai_tavr.cli import main
 from monai_tavr.keypoints import KeypointSchema, load_schema

@@ -23,12 +23,12 @@ from orthanc import PASSWORD, USER, Orthanc
 from PIL import Image
 from test_dicomweb import STORED, as_pixels, parts
 
-from label_app.lib.backend import Backend
 from label_app.lib.images.instance_cache import InstanceCache
 from label_app.lib.images.pacs_client import PacsClient
 from label_app.lib.images.pacs_error import PacsError
 from label_app.lib.images.pacs_index import PacsIndex
 from label_app.lib.labels.archive import LabelArchive
+from label_app.lib.web.backend import Backend
 from label_app.server import create_app
 from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.dicom_sr import keypoints_sr, read_keypoints_sr

@@ -14,9 +14,9 @@ from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from label_app.lib.auth.user import User, local_user, set_user
-from label_app.lib.backend import Backend
 from label_app.lib.images.study_index import StudyIndex
-from label_app.lib.track_routes import track_router
+from label_app.lib.web.backend import Backend
+from label_app.lib.web.tracking import track_router
 from monai_tavr.formats.label_json import label_from_dict, label_to_dict, read_label_json
 from monai_tavr.keypoints import TAVR11
 

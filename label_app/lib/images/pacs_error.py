@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-
-__all__ = ["PacsError", "explain_pacs_error"]
+__all__ = ["PacsError"]
 
 
 class PacsError(Exception):
@@ -18,8 +15,3 @@ class PacsError(Exception):
     def __init__(self, words: str, status: int = 502) -> None:
         super().__init__(words)
         self.status = status
-
-
-async def explain_pacs_error(request: Request, error: Exception) -> JSONResponse:
-    """The answer to a request that needed the archive."""
-    return JSONResponse({"detail": str(error)}, status_code=getattr(error, "status", 502))

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, HTTPException, Request
 
 from label_app.lib.auth.user import require
-from label_app.lib.backend import Backend
 from label_app.lib.infers.batch import BatchRunning
+from label_app.lib.web.backend import Backend
 
 __all__ = ["batch_router"]
 

@@ -14,10 +14,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
 from label_app.lib.auth.user import require
-from label_app.lib.backend import Backend
 from label_app.lib.images.cine_files import open_files, reason_of
 from label_app.lib.images.study_index import ImageEntry, StudyIndex
 from label_app.lib.infers.request import parse_groups
+from label_app.lib.web.backend import Backend
 from monai_tavr import __version__
 from monai_tavr.cine import Cine
 from monai_tavr.formats.label_json import SCHEMA_ID, label_from_dict, label_to_dict

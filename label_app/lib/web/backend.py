@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from label_app.lib.auth.user import current_user
-from label_app.lib.images.pacs_error import PacsError, explain_pacs_error
+from label_app.lib.images.pacs_error import PacsError
 from label_app.lib.images.study_index import StudyIndex
 from label_app.lib.labels.submissions import Submissions
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from label_app.main import TAVRApp
     from monai_tavr.predictor import KeypointPredictor
 
-__all__ = ["APP_DIR", "Backend"]
+__all__ = ["APP_DIR", "Backend", "explain_pacs_error"]
 
 logger = logging.getLogger(__name__)
 
 _FAILED = "the server failed at this request; its log says more"
 
-APP_DIR = Path(__file__).resolve().parents[1]
+APP_DIR = Path(__file__).resolve().parents[2]
 
 
 class Backend:
@@ -195,3 +195,8 @@ def _explained(error: Exception) -> JSONResponse:
     if kind == MONAILabelError.APP_INIT_ERROR:
         return JSONResponse({"detail": words}, status_code=409)
     return JSONResponse({"detail": _FAILED}, status_code=500)
+
+
+async def explain_pacs_error(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a request that needed the archive."""
+    return JSONResponse({"detail": str(error)}, status_code=getattr(error, "status", 502))

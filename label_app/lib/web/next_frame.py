@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, HTTPException, Request
 from fastapi.responses import Response
 
 from label_app.lib.auth.user import require
-from label_app.lib.backend import Backend
+from label_app.lib.web.backend import Backend
 
 __all__ = ["next_router"]
 

@@ -18,11 +18,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from label_app.lib.auth.user import User, current_user, local_user, require
-from label_app.lib.backend import Backend
-from label_app.lib.bodies import BadBody, check_json
 from label_app.lib.images.study_index import ImageEntry, StudyIndex
 from label_app.lib.labels.store import FINAL, PREDICTION, LabelConflict, LabelVersion
 from label_app.lib.labels.submissions import Submissions
+from label_app.lib.web.backend import Backend
+from label_app.lib.web.bodies import BadBody, check_json
 from monai_tavr.formats.label_json import label_to_dict
 
 __all__ = ["label_router"]

@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from label_app.lib.auth.authenticator import Authenticator, NotLetIn
 from label_app.lib.auth.loopback import is_loopback
 from label_app.lib.auth.user import User, set_user
-from label_app.lib.bodies import LARGEST_BYTES, BadBody, check_json, check_type
-from label_app.lib.offered import SAFE_METHODS, Offer, find_offer
+from label_app.lib.web.bodies import LARGEST_BYTES, BadBody, check_json, check_type
+from label_app.lib.web.offered import SAFE_METHODS, Offer, find_offer
 
 __all__ = ["LARGEST_BYTES", "Guard", "is_loopback"]
 

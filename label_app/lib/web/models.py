@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, HTTPException, Request
 
 from label_app.lib.auth.user import require
-from label_app.lib.backend import Backend
 from label_app.lib.models.registry import NotPublished, UnknownModel
 from label_app.lib.trainers.request import TrainRequest
 from label_app.lib.trainers.training import TrainingRunning
+from label_app.lib.web.backend import Backend
 
 __all__ = ["model_router"]
 

@@ -1,0 +1,1 @@
+"""Every route of the server, the guard in front of them, and MONAI Label's application behind."""
