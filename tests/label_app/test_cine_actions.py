@@ -2,7 +2,7 @@
 
 The annotator of this test goes by the guide for annotators: corrects on a key frame what is more than a few pixels off, and then
 looks whether a point is shown where there is none, or the other way round. All the rest is the model's and the tracker's. What is
-an action: see viewer/actions.js.
+an action: see viewer/session/actions.js.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ pytestmark = [pytest.mark.browser]
 
 # what every script below begins with: a document of 10 frames of 100 x 80 pixels, two groups of two points
 _BEGIN = """
-const {LabelDocument} = await import('/viewer/document.js');
-const {Schema, isUncertain, portions} = await import('/viewer/points.js');
+const {LabelDocument} = await import('/viewer/document/document.js');
+const {Schema, isUncertain, portions} = await import('/viewer/document/points.js');
 const schema = new Schema({name: 'T', groups: {a: {points: ['A1', 'A2']}, b: {points: ['B1', 'B2']}}});
 const image = {rows: 80, columns: 100, number_of_frames: 10};
 const make = () => {
@@ -286,7 +286,7 @@ def test_a_draft_comes_back_and_tells_what_changed_below_it(page: Page) -> None:
     found = run(
         page,
         """
-        const {Drafts} = await import('/viewer/drafts.js');
+        const {Drafts} = await import('/viewer/document/drafts.js');
         const drafts = new Drafts(sessionStorage);
         const server = label({0: {A1: at(1, 1)}, 1: {A1: at(2, 2)}});
         doc.load(server, 1);
@@ -315,7 +315,7 @@ def test_a_full_or_damaged_browser_storage_is_no_disaster(page: Page) -> None:
     found = run(
         page,
         """
-        const {Drafts} = await import('/viewer/drafts.js');
+        const {Drafts} = await import('/viewer/document/drafts.js');
         const setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };
         const full = {setItem, getItem: () => '{"frames": 3', removeItem() {}};
         const drafts = new Drafts(full);
@@ -341,7 +341,7 @@ def test_marks_say_what_is_drawn(page: Page) -> None:
     marks, near = run(
         page,
         """
-        const {marksOf, nearest} = await import('/viewer/marks.js');
+        const {marksOf, nearest} = await import('/viewer/document/marks.js');
         const unsure = {...at(10, 10), score: 0.5, spread: 6};
         doc.addPrediction(label({0: {A1: unsure, A2: gone, B1: {...at(14, 10), spread: 3}}}));
         doc.place(0, 'B2', 60, 60);
@@ -363,7 +363,7 @@ def test_no_key_has_two_meanings_at_once(page: Page) -> None:
     repeated = run(
         page,
         """
-        const {COMMANDS} = await import('/viewer/commands.js');
+        const {COMMANDS} = await import('/viewer/session/commands.js');
         const keys = COMMANDS.flatMap(c => c.keys);
         const twice = [...new Set(keys.filter((key, i) => keys.indexOf(key) !== i))];
         return Object.fromEntries(twice.map(key => [key, COMMANDS.filter(c => c.keys.includes(key)).map(c => c.id)]));

@@ -375,7 +375,7 @@ def test_a_server_that_is_gone_is_said_in_words(page: Page) -> None:
     begin(page)
     words = page.evaluate(
         """async () => {
-          const {Server} = await import('/viewer/server.js');
+          const {Server} = await import('/viewer/session/server.js');
           const real = window.fetch;
           const say = (text, status) => () => new Response(text, {status});
           const answers = [() => Promise.reject(new TypeError('failed')), say('{"detail": "no model"}', 409), say('<html>', 500),
@@ -401,7 +401,7 @@ def test_a_cine_that_could_not_be_opened_is_asked_for_again(page: Page) -> None:
     page.evaluate(
         """async () => {
           const {visit, FakeServer} = await import('/bench.js');
-          const {ServerError} = await import('/viewer/server.js');
+          const {ServerError} = await import('/viewer/session/server.js');
           const server = new FakeServer(12);
           server.failing = {image: new ServerError('The server does not answer.')};
           visit({server});
@@ -467,7 +467,7 @@ def test_help_names_every_key(page: Page) -> None:
     begin(page)
     page.keyboard.press("?")
     dialog = page.get_by_role("dialog")
-    titles = page.evaluate("async () => (await import('/viewer/commands.js')).COMMANDS.map(command => command.title)")
+    titles = page.evaluate("async () => (await import('/viewer/session/commands.js')).COMMANDS.map(command => command.title)")
     shown = dialog.locator("dd").all_inner_texts()
     assert set(titles) <= set(shown)
     box = dialog.bounding_box()

@@ -84,7 +84,7 @@ def test_points_lie_on_what_the_picture_shows(page: Page, frame: int) -> None:
 def test_the_way_to_world_and_back_ends_where_it_began(page: Page) -> None:
     x, y = page.evaluate(
         """async () => {
-          const {toWorld, toPixel} = await import('/tavr/viewer/viewport.js');
+          const {toWorld, toPixel} = await import('/tavr/viewer/ohif/viewport.js');
           const id = window.tavr.activeViewport().getCurrentImageId();
           return toPixel(id, toWorld(id, 12.25, 480.5));
         }"""
@@ -138,7 +138,7 @@ def test_the_picture_needs_no_mouse(page: Page) -> None:
 def test_prediction_begins_where_the_reader_looks(page: Page) -> None:
     portions, unsure = page.evaluate(
         """async () => {
-          const {portions, isUncertain} = await import('/tavr/viewer/points.js');
+          const {portions, isUncertain} = await import('/tavr/viewer/document/points.js');
           const points = [[0.74, 'visible'], [0.76, 'visible'], [0.26, 'absent'], [0.24, 'absent'], [undefined, 'visible']];
           return [portions(20, 9, 8), points.map(([score, state]) => isUncertain({score, state}, 0.75))];
         }"""

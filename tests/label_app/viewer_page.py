@@ -190,7 +190,7 @@ def _mapped(page: Page, points: dict[str, tuple[float, float]], way: str) -> dic
         """async ([points, way]) => {
           const {activeViewport, view} = window.tavr;
           const viewport = activeViewport?.();
-          const {mapping} = await import('/tavr/viewer/viewport.js');
+          const {mapping} = await import('/tavr/viewer/ohif/viewport.js');
           const map = viewport ? mapping(viewport) : view.stage;
           const {left, top} = (viewport ? viewport.element : view.stage.node).getBoundingClientRect();
           const place = ([x, y]) => {

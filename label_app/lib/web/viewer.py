@@ -46,7 +46,7 @@ def viewer_router(ohif: Path) -> APIRouter:
 
     @router.get("/ohif/app-config.js", include_in_schema=False)
     def app_config() -> Response:
-        return _file(_VIEWER, "app-config.js")
+        return _file(_VIEWER, "ohif/app-config.js")
 
     @router.get(f"/ohif/{_STYLES}", include_in_schema=False)
     def app_styles() -> Response:

@@ -1,6 +1,6 @@
 // The images that can be opened, by patient. Patients have no names here: their order and a thumbnail tell them apart.
 
-import { button } from '../element.js';
+import { button } from '../panel/element.js';
 
 /** Fill a node with the images; returns a function that marks the one that is open. */
 export function listImages(node, images, onOpen) {

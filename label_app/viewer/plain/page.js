@@ -1,9 +1,9 @@
 // The plain page: the keypoints without OHIF, for browsers without WebGL. Panel, keys and session are those of OHIF.
 
-import { addressFollower } from '../address.js';
-import { bindKeys } from '../keys.js';
-import { mountPanel } from '../panel.js';
-import { Session } from '../session.js';
+import { addressFollower } from '../session/address.js';
+import { bindKeys } from '../session/keys.js';
+import { mountPanel } from '../panel/panel.js';
+import { Session } from '../session/session.js';
 import { listImages } from './list.js';
 import { Stage } from './stage.js';
 import { Tools } from './tools.js';

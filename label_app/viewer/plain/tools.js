@@ -1,6 +1,6 @@
 // Mouse and buttons of the plain page: window/level, zoom, pan, frames and cine, on the buttons that OHIF has them on.
 
-import { bindPictureKeys } from '../picture-keys.js';
+import { bindPictureKeys } from '../picture/picture-keys.js';
 
 const CINE_MS = 1000 / 15;
 const NOTCH = 100; // of a wheel, in its own units

@@ -1,7 +1,7 @@
 // The plain page as a View (see ../session.js): one image, its frames, and the stage they are drawn on.
 
-import { drawMarks } from '../drawing.js';
-import { bindPointer } from '../pointer.js';
+import { drawMarks } from '../picture/drawing.js';
+import { bindPointer } from '../picture/pointer.js';
 import { Frames } from './frames.js';
 
 export class PlainView {

@@ -1,10 +1,10 @@
 // A bare page for the panel: a view that draws nothing and a server that answers from memory, so that every answer is known.
 
-import { bindKeys } from '/viewer/keys.js';
-import { mountPanel } from '/viewer/panel.js';
-import { bindPointer } from '/viewer/pointer.js';
-import { ServerError } from '/viewer/server.js';
-import { Session } from '/viewer/session.js';
+import { bindKeys } from '/viewer/session/keys.js';
+import { mountPanel } from '/viewer/panel/panel.js';
+import { bindPointer } from '/viewer/picture/pointer.js';
+import { ServerError } from '/viewer/session/server.js';
+import { Session } from '/viewer/session/session.js';
 
 export const GROUPS = {
   anatomical: { title: 'Aortic root', color: '#ff4d4d', points: ['AA1', 'AA2', 'STJ1', 'STJ2'] },

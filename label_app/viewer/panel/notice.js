@@ -1,7 +1,7 @@
 // What the program has to say: messages and errors in words, and the choice where somebody else changed the same frames.
 
 import { button, element, setText } from './element.js';
-import { timeOf } from './work.js';
+import { timeOf } from '../session/work.js';
 
 export function buildNotice(session) {
   const text = element('p', { className: 'tavr-note', role: 'status', aria: { live: 'polite' } });

@@ -1,16 +1,16 @@
 // The OHIF extension: the panel, the tool and the session of a visit. OHIF imports this file as it is; there is no bundler and no
 // React to import.
 
-import { addressFollower } from './address.js';
-import { bindKeys } from './keys.js';
-import { mountPanel } from './panel.js';
-import { bindPictureKeys } from './picture-keys.js';
-import { Session } from './session.js';
+import { addressFollower } from '../session/address.js';
+import { bindKeys } from '../session/keys.js';
+import { mountPanel } from '../panel/panel.js';
+import { bindPictureKeys } from '../picture/picture-keys.js';
+import { Session } from '../session/session.js';
 import { drawNow, drawSession, registerTool } from './tool.js';
 import { OhifView, activeViewport, connect, ohifPicture, showIndex } from './viewport.js';
 
 export const EXTENSION_ID = 'tavr-keypoints';
-const STYLES = ['panel.css', 'picture.css'];
+const STYLES = ['../panel/panel.css', '../picture/picture.css'];
 
 let services = null;
 const view = new OhifView(drawNow);

@@ -2,7 +2,7 @@
 
 import { button, element, setText } from './element.js';
 import { icon, shape } from './icons.js';
-import { isUncertain } from './points.js';
+import { isUncertain } from '../document/points.js';
 
 export function buildPoints(session) {
   const node = element('div', { className: 'tavr-groups' });

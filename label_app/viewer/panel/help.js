@@ -1,6 +1,6 @@
 // The keys, all of them, made from the list that the keyboard works by.
 
-import { COMMANDS, keyWords } from './commands.js';
+import { COMMANDS, keyWords } from '../session/commands.js';
 import { element } from './element.js';
 
 // the page's own: OHIF and the plain page bind them

@@ -1,6 +1,6 @@
 // Labels on their way: opened with an image, drafted while it is worked on, submitted, and reconciled when somebody else was faster.
 
-import { Drafts } from './drafts.js';
+import { Drafts } from '../document/drafts.js';
 
 const AUTOSAVE_MS = 400;
 const NEXT = 'tavr.next'; // where a page that is loaded anew has to go

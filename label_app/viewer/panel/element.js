@@ -1,6 +1,6 @@
 // DOM without a framework: OHIF's React is not to be had from here.
 
-import { commandOf, keyWords } from './commands.js';
+import { commandOf, keyWords } from '../session/commands.js';
 import { icon } from './icons.js';
 
 /** An element with properties, `data` and `aria` attributes, and children (nodes or text). */

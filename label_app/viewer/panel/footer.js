@@ -1,7 +1,7 @@
 // The foot of the panel: training and its scores, and who works here.
 
 import { button, element, setText } from './element.js';
-import { timeOf } from './work.js';
+import { timeOf } from '../session/work.js';
 
 const ROLES = ['admin', 'reviewer', 'annotator']; // each may do what the next may
 

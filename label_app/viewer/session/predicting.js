@@ -1,6 +1,6 @@
 // What is asked of the model: its state, points of a frame or of the series, and tracking between labelled frames.
 
-import { Schema, portions } from './points.js';
+import { Schema, portions } from '../document/points.js';
 
 const FRAMES_PER_REQUEST = 8; // a portion takes about a second on a CPU: progress moves, and Stop is obeyed
 const POLL_MS = 700;

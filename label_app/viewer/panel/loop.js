@@ -1,7 +1,7 @@
 // The loop of the panel: next sample, predict, submit; the stage of the procedure and the strategy that chooses.
 
 import { choice, commandButton, element, setText } from './element.js';
-import { STAGES } from './predicting.js';
+import { STAGES } from '../session/predicting.js';
 
 /** Names of strategies for people; others go by their own name. */
 const STRATEGIES = {

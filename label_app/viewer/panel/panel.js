@@ -1,14 +1,14 @@
 // The right-hand panel, for OHIF and the plain page: what is known of the frame on screen, and what can be done about it.
 
 import { commandButton, element, setText } from './element.js';
-import { buildFooter } from './panel-footer.js';
-import { buildHelp } from './panel-help.js';
-import { buildLoop } from './panel-loop.js';
-import { buildNotice } from './panel-notice.js';
-import { buildPoints } from './panel-points.js';
-import { buildTools } from './panel-tools.js';
+import { buildFooter } from './footer.js';
+import { buildHelp } from './help.js';
+import { buildLoop } from './loop.js';
+import { buildNotice } from './notice.js';
+import { buildPoints } from './points.js';
+import { buildTools } from './tools.js';
 import { buildSlider } from './slider.js';
-import { timeOf } from './work.js';
+import { timeOf } from '../session/work.js';
 
 /**
  * Build the panel in a node and keep it up to date.

@@ -1,8 +1,8 @@
 // The cornerstone tool that draws the points, and the pointer on them. The points live in the session's document and nowhere else:
 // cornerstone asks for a drawing when camera or image have changed, and gets that of the frame which is then on the screen.
 
-import { drawMarks } from './drawing.js';
-import { bindPointer } from './pointer.js';
+import { drawMarks } from '../picture/drawing.js';
+import { bindPointer } from '../picture/pointer.js';
 import { activeViewport, mapping, parseImageId } from './viewport.js';
 
 export const TOOL_NAME = 'TavrKeypoints';

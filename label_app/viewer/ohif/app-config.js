@@ -24,8 +24,8 @@ const withoutMode = name => ({ id: `@ohif/mode-${name}`, modeFactory: () => null
 window.config = {
   routerBasename: '/ohif/',
   showStudyList: true,
-  extensions: ['/tavr/viewer/extension.js'],
-  modes: ['/tavr/viewer/mode.js', ...UNWANTED.map(withoutMode)],
+  extensions: ['/tavr/viewer/ohif/extension.js'],
+  modes: ['/tavr/viewer/ohif/mode.js', ...UNWANTED.map(withoutMode)],
   investigationalUseDialog: { option: 'never' },
   showWarningMessageForCrossOrigin: false,
   showCPUFallbackMessage: true,

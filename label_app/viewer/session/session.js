@@ -47,10 +47,10 @@ and session.stop() and the ends when it leaves. session.onChange(listener) tells
 
 import { Actions } from './actions.js';
 import { Archiving } from './archiving.js';
-import { LabelDocument } from './document.js';
+import { LabelDocument } from '../document/document.js';
 import { Editing } from './editing.js';
-import { marksOf } from './marks.js';
-import { isUncertain } from './points.js';
+import { marksOf } from '../document/marks.js';
+import { isUncertain } from '../document/points.js';
 import { Predicting } from './predicting.js';
 import { Server } from './server.js';
 import { Training } from './training.js';

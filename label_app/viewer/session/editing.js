@@ -1,6 +1,6 @@
 // What an annotator does to the points of the frame on screen: by pointer, by key and by button alike.
 
-import { nearest } from './marks.js';
+import { nearest } from '../document/marks.js';
 
 const PLACING = 'tavr.placing';
 
