@@ -1,6 +1,7 @@
 """What the loop saves: actions of an annotator, counted in the browser, against placing every point by hand.
 
-An action is a press of a key or of the pointer (a drag is one), a choice in a list, a turn of the wheel: see viewer/session/actions.js.
+An action is a press of a key or of the pointer (a drag is one), a choice in a list, a turn of the wheel:
+see viewer/session/actions.js.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import training_bundle
 from app_server import Server, free_port, start_server
 from stock_client import MONAILabelClient, MONAILabelClientException
 from training_bundle import label_of, sop_of, write_studies, write_training_bundle
@@ -34,7 +35,7 @@ class Site:
     def start(self) -> Server:
         port = free_port()
         command = ["-m", "label_app.server", "start_server", "--studies", str(self.studies), "--labels", str(self.labels)]
-        environment = {"MONAI_TAVR_BUNDLE": str(self.bundle), "PYTHONPATH": str(Path(__file__).parent)}
+        environment = {"MONAI_TAVR_BUNDLE": str(self.bundle), "PYTHONPATH": str(Path(training_bundle.__file__).parent)}
         return start_server([*command, "--port", str(port), "--verbose", "INFO"], port, self.folder / "server", **environment)
 
     @property

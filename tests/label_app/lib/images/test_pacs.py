@@ -14,14 +14,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import injected_server
 import numpy as np
 import pydicom
 import pytest
 from app_server import free_port, start_server
+from dicomweb_answers import STORED, as_pixels, parts
 from in_process import Client
 from orthanc import PASSWORD, USER, Orthanc
 from PIL import Image
-from test_dicomweb import STORED, as_pixels, parts
 
 from label_app.lib.images.instance_cache import InstanceCache
 from label_app.lib.images.pacs_client import PacsClient
@@ -430,7 +431,7 @@ def test_predict_and_submit_on_an_archive(orthanc: Orthanc, tmp_path: Path) -> N
     image = ImageInfo(rows=SHAPE[1], columns=SHAPE[2], number_of_frames=SHAPE[0])
     write_label_json(tmp_path / "predictions" / f"{LOSSLESS}.json", CineLabel(image, (predicted,)))
     port = free_port()
-    script = Path(__file__).with_name("injected_server.py")
+    script = Path(injected_server.__file__)
     command = [str(script), orthanc.url, str(tmp_path / "predictions"), str(port)]
     with start_server(command, port, tmp_path / "server", HOME=str(tmp_path), **orthanc.environment) as server:
         wait_for(lambda: LOSSLESS in {i["id"] for i in server.client.get("/tavr/images").json()})
