@@ -25,6 +25,7 @@ from monai_tavr.phantom.generate import generate_dataset
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
+FORMER_CONFIGS = ROOT / "tests" / "data" / "configs_0.1"  # as they were before the modules moved into rooms
 METADATA = json.loads((CONFIGS / "metadata.json").read_text())
 SMALL: dict[str, Any] = {"image_size": [64, 64], "batch_size": 4, "num_workers": 0}
 
@@ -49,8 +50,8 @@ def _leave_no_traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     set_determinism(None)
 
 
-def bundle(name: str, **settings: Any) -> None:
-    run(config_file=str(CONFIGS / name), bundle_root=str(ROOT), logging_file=False, **settings)
+def bundle(name: str, *, configs: Path = CONFIGS, **settings: Any) -> None:
+    run(config_file=str(configs / name), bundle_root=str(ROOT), logging_file=False, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +61,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("configs", [CONFIGS, FORMER_CONFIGS], ids=["configs", "former"])
 @pytest.mark.parametrize(("name", "kind"), [("train", "train"), ("evaluate", "eval"), ("inference", "infer")])
-def test_no_property_is_missing_even_without_data(name: str, kind: str, tmp_path: Path) -> None:
+def test_no_property_is_missing_even_without_data(configs: Path, name: str, kind: str, tmp_path: Path) -> None:
     workflow = ConfigWorkflow(
-        str(CONFIGS / f"{name}.yaml"),
+        str(configs / f"{name}.yaml"),
         workflow_type=kind,
         logging_file=False,
         bundle_root=str(ROOT),
@@ -158,6 +160,18 @@ def test_train_resume_evaluate_infer(data: Path, tmp_path: Path, caplog: pytest.
     assert label.image.sop_instance_uid == truth.image.sop_instance_uid
     assert label.image.spacing == pytest.approx(truth.image.spacing)
     assert len(label.frames) == label.image.number_of_frames
+
+
+@pytest.mark.slow
+def test_configurations_that_name_former_modules_still_run(data: Path, tmp_path: Path) -> None:
+    options = {"configs": FORMER_CONFIGS, "dataset_dir": str(data)}
+    train = {"max_epochs": 1, "val_interval": 1, "log_interval": 1, **SMALL}
+    bundle("train.yaml", output_dir=str(tmp_path / "run"), **train, **options)
+    small = {"image_size": SMALL["image_size"], "ckpt_path": str(tmp_path / "run" / "model.pt")}
+    bundle("evaluate.yaml", output_dir=str(tmp_path / "eval"), split="test", bootstrap=0, **small, **options)
+    assert json.loads((tmp_path / "eval" / "metrics.json").read_text())["n_frames"] > 0
+    bundle("inference.yaml", output_dir=str(tmp_path / "labels"), **small, **options)
+    assert len(list((tmp_path / "labels").rglob("*.json"))) == len(list(data.rglob("*.dcm")))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from monai.data import ImageReader
 from monai.utils import MetaKeys, ensure_tuple
 
 from monai_tavr.cine import Cine, CineError
-from monai_tavr.dicom import open_cine
+from monai_tavr.dicom.open import open_cine
 
 __all__ = ["XAReader"]
 

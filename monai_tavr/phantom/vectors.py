@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
 
-__all__ = ["perpendicular_frame", "resample", "smooth_curve", "unit"]
+__all__ = ["Array", "perpendicular_frame", "resample", "smooth_curve", "unit"]
 
 Array = NDArray[np.float64]
 

@@ -48,7 +48,7 @@ def load(labels: Path) -> LabelReader:
     """The predictor. MONAI Label is loaded by now: try the app as its own command would start it, and log the answer."""
     from monailabel.interfaces.exception import MONAILabelException
 
-    from label_app.main import TAVRApp
+    from label_app.lib.app import TAVRApp
 
     try:
         TAVRApp(app_dir=".", studies=".", conf={})

@@ -29,7 +29,7 @@ from label_app.lib.images.study_index import StudyIndex
 from label_app.lib.labels.submissions import Submissions
 
 if TYPE_CHECKING:
-    from label_app.main import TAVRApp
+    from label_app.lib.app import TAVRApp
     from monai_tavr.predictor import KeypointPredictor
 
 __all__ = ["APP_DIR", "Backend", "explain_pacs_error"]

@@ -15,7 +15,7 @@ from monai_tavr.active_learning.strategies import STRATEGIES
 from monai_tavr.keypoints import KeypointSchema
 
 if TYPE_CHECKING:
-    from label_app.main import TAVRApp
+    from label_app.lib.app import TAVRApp
 
 __all__ = ["app_router"]
 

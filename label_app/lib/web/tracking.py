@@ -25,7 +25,7 @@ from monai_tavr.keypoints import Keypoints, KeypointSchema
 from monai_tavr.label import CineLabel, PointEdit
 
 if TYPE_CHECKING:
-    from label_app.main import TAVRApp
+    from label_app.lib.app import TAVRApp
 
 __all__ = ["track_router"]
 
