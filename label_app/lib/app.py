@@ -1,7 +1,7 @@
 """The MONAI Label app: TAVR keypoints on X-ray angiography cines of a folder or an archive.
 
-MONAI Label's server finds the class in ``main.py`` and makes it. Start it by ``monai-tavr serve`` or ``python -m label_app.server``: they
-put the guard in front of the server, without which this app does not start.
+MONAI Label's server finds the class in ``main.py`` and makes it. Start it by ``monai-tavr serve`` or
+``python -m label_app.server``: they put the guard in front of the server, without which this app does not start.
 """
 
 from __future__ import annotations
