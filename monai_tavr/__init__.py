@@ -1,15 +1,103 @@
 """Grouped keypoints on TAVR X-ray angiography, as a MONAI bundle with a MONAI Label app.
 
-Importing the package is cheap: only the data type is loaded here; everything that needs torch or MONAI lies in its own module.
+What users import is listed here and described in ``docs/api.md``; other modules are the inside of the house and may change.
+Importing the package is cheap: names that need torch, MONAI, pydicom or OpenCV are loaded when they are first asked for.
 """
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from monai_tavr import former_paths
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState, load_schema
 
+if TYPE_CHECKING:
+    from monai_tavr.bundle import Bundle
+    from monai_tavr.cine import Cine, CineError, CineInfo
+    from monai_tavr.codec import KeypointCodec
+    from monai_tavr.dicom.open import find_cines, open_cine
+    from monai_tavr.dicom.writer import write_xa
+    from monai_tavr.drawing.overlay import draw_overlay, write_gif, write_mp4, write_png
+    from monai_tavr.evaluation.metrics import KeypointMetrics, evaluate_keypoints
+    from monai_tavr.formats.dicom_sr.report import read_keypoints_sr, write_keypoints_sr
+    from monai_tavr.formats.label_json import read_label_json, write_label_json
+    from monai_tavr.label import CineLabel, ImageInfo, PointEdit
+    from monai_tavr.networks.grouped import GroupedKeypointNet
+    from monai_tavr.phantom.generate import generate_dataset
+    from monai_tavr.postprocess import KeypointPostprocess
+    from monai_tavr.predictor import FramePrediction, KeypointPredictor
+    from monai_tavr.tracking import Tracker, track_between
+    from monai_tavr.training.loss import GroupedKeypointLoss
+
 __version__ = "0.1.0"
 
-__all__ = ["TAVR11", "KeypointSchema", "KeypointState", "Keypoints", "__version__", "load_schema"]
+# public name -> the module that defines it, loaded when the name is first asked for
+_LATER = {
+    **dict.fromkeys(["Bundle"], "bundle"),
+    **dict.fromkeys(["Cine", "CineError", "CineInfo"], "cine"),
+    **dict.fromkeys(["CineLabel", "ImageInfo", "PointEdit"], "label"),
+    **dict.fromkeys(["FramePrediction", "KeypointPredictor"], "predictor"),
+    **dict.fromkeys(["GroupedKeypointLoss"], "training.loss"),
+    **dict.fromkeys(["GroupedKeypointNet"], "networks.grouped"),
+    **dict.fromkeys(["KeypointCodec"], "codec"),
+    **dict.fromkeys(["KeypointMetrics", "evaluate_keypoints"], "evaluation.metrics"),
+    **dict.fromkeys(["KeypointPostprocess"], "postprocess"),
+    **dict.fromkeys(["Tracker", "track_between"], "tracking"),
+    **dict.fromkeys(["draw_overlay", "write_gif", "write_mp4", "write_png"], "drawing.overlay"),
+    **dict.fromkeys(["find_cines", "open_cine"], "dicom.open"),
+    **dict.fromkeys(["generate_dataset"], "phantom.generate"),
+    **dict.fromkeys(["read_keypoints_sr", "write_keypoints_sr"], "formats.dicom_sr.report"),
+    **dict.fromkeys(["read_label_json", "write_label_json"], "formats.label_json"),
+    **dict.fromkeys(["write_xa"], "dicom.writer"),
+}
+
+__all__ = [
+    "TAVR11",
+    "Bundle",
+    "Cine",
+    "CineError",
+    "CineInfo",
+    "CineLabel",
+    "FramePrediction",
+    "GroupedKeypointLoss",
+    "GroupedKeypointNet",
+    "ImageInfo",
+    "KeypointCodec",
+    "KeypointMetrics",
+    "KeypointPostprocess",
+    "KeypointPredictor",
+    "KeypointSchema",
+    "KeypointState",
+    "Keypoints",
+    "PointEdit",
+    "Tracker",
+    "__version__",
+    "draw_overlay",
+    "evaluate_keypoints",
+    "find_cines",
+    "generate_dataset",
+    "load_schema",
+    "open_cine",
+    "read_keypoints_sr",
+    "read_label_json",
+    "track_between",
+    "write_gif",
+    "write_keypoints_sr",
+    "write_label_json",
+    "write_mp4",
+    "write_png",
+    "write_xa",
+]
 
 former_paths.install()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -225,6 +225,7 @@ def load_schema(source: str | os.PathLike[str] | KeypointSchema) -> KeypointSche
 
 
 TAVR11 = load_schema("tavr11")
+"""The 11 points of the paper in three groups, ``schemas/tavr11.yaml``."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import monai_tavr
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "monai_tavr"
 SOURCES = sorted([*PACKAGE.rglob("*.py"), *(REPOSITORY / "label_app").rglob("*.py")])
@@ -168,6 +170,8 @@ def test_the_core_works_without_monailabel():
         "names = [m.name for m in pkgutil.walk_packages(monai_tavr.__path__, 'monai_tavr.')]\n"
         "for name in names:\n"
         "    importlib.import_module(name)\n"
+        "for name in monai_tavr.__all__:\n"
+        "    getattr(monai_tavr, name)\n"
         "from monai_tavr.cli import main\n"
         "print(len(names), main(['serve', '--studies', '.']), main(['info', '--json']))"
     )
@@ -227,6 +231,21 @@ def test_what_modules_take_from_one_another_is_listed():
         if module in listed and member not in (listed[module] or []):
             hidden.append(name)
     assert hidden == [], "add them to __all__ of their modules"
+
+
+def test_the_public_names_are_what_type_checkers_see():
+    """Each is imported once: at once if it is cheap, else for type checkers, and by ``__getattr__`` from the same module."""
+    visible = {name.rpartition(".")[2]: name.rpartition(".")[0] for _, name in imported(PACKAGE / "__init__.py")}
+    own = {name: visible[name] for name in monai_tavr.__all__ if name != "__version__"}
+    assert {name: f"monai_tavr.{module}" for name, module in monai_tavr._LATER.items()}.items() <= own.items()
+    assert {name for name in own if name not in monai_tavr._LATER} <= set(vars(monai_tavr.keypoints))
+    assert set(monai_tavr.__all__) <= set(dir(monai_tavr))
+    with pytest.raises(AttributeError, match="no attribute 'KeypointsNet'"):
+        _ = monai_tavr.KeypointsNet
+
+
+def test_types_are_shipped():
+    assert all((REPOSITORY / package / "py.typed").is_file() for package in ("monai_tavr", "label_app"))
 
 
 def test_every_module_lists_its_public_names():
