@@ -1,6 +1,7 @@
 # make run    the viewer on demo studies       (HOST=127.0.0.1 PORT=8000 STUDIES=demo)
 # make test   the whole test suite             (ARGS="-m 'not slow'" for a quick one)
-# make lint   ruff and mypy
+# make lint   ruff, mypy, and whether docs/api.md is what the docstrings say
+# make api    write docs/api.md from the docstrings
 # make lock   renew requirements.lock
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -15,7 +16,7 @@ UV := $(BIN)/uv pip
 TEST_COMMANDS := chromium dciodvfy dcmdjpeg Orthanc
 TEST_PACKAGES := chromium dicom3tools dcmtk fonts-dejavu-core libatomic1 orthanc orthanc-dicomweb orthanc-gdcm
 
-.PHONY: run test lint lock demo clean install test-tools
+.PHONY: run test lint api lock demo clean install test-tools
 .DEFAULT_GOAL := run
 
 run: demo
@@ -34,6 +35,10 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python docs/make_api.py --check
+
+api: $(INSTALLED)
+	$(BIN)/python docs/make_api.py
 
 install: $(INSTALLED)
 
