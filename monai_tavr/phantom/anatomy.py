@@ -31,17 +31,17 @@ class Anatomy:
             angle (from `normal` towards `binormal`) of the long one.
         sinus_radius, sinus_height, sinus_phase: largest radius at the sinuses, distance from annulus to STJ, and the angle of
             the middle of the left coronary sinus; the others follow at 120 degrees: non-coronary, right coronary.
-        sinus_scale: (3,) relative bulge of the sinuses left, non-coronary, right.
+        sinus_scale: (3,) bulge of the sinuses as a share of a typical one: left, non-coronary, right.
         stj_radius, ascending_radius: radius at the STJ and of the ascending aorta.
         centreline: (N, 3) points of the aorta's axis in steps of 1 mm, from the outflow tract over the arch to the descending
             aorta; straight from its start to the STJ.
         annulus_index: index of `centreline` at the annulus (the world's origin).
-        lv_axis, lv_length, lv_radius: long axis of the left ventricle from the outflow tract to the apex.
-        heart_centre, heart_axes: (3,) middle and half axes (long, across, across) of the heart's shadow; long is `lv_axis`.
+        lv_axis, lv_length, lv_radius: long axis (3,) of the left ventricle, a unit vector from the outflow tract to the apex; mm.
+        heart_centre, heart_axes: (3,) mm: middle and half axes (long, across, across) of the heart's shadow; long is `lv_axis`.
         spine_x, spine_y: (lateral, posterior) position of the spine's axis at the annulus' height.
         spine_tilt, spine_bend: its lateral slope and curvature (per mm).
         vertebra_height, vertebra_radius: height with disc and half width of a vertebra.
-        diaphragm_z: (2,) height of the right and left dome.
+        diaphragm_z: (2,) mm: height of the right and left dome.
         thorax_scale: size of the rib cage relative to a typical one.
         lung_density, bone_density, soft_density: strength of lung texture, bone and soft tissue.
         calcified: number of calcium grains in the root.
@@ -89,11 +89,11 @@ class Anatomy:
         return np.asarray(np.cos(angle) * self.normal + np.sin(angle) * self.binormal)
 
     def annulus_ring(self, n: int = 180) -> Array:
-        """(n, 3) points of the annulus, on the surface of the root."""
+        """(n, 3) mm: points of the annulus, on the surface of the root."""
         return self._ring(0.0, n)
 
     def stj_ring(self, n: int = 180) -> Array:
-        """(n, 3) points of the sinotubular junction, on the surface of the root."""
+        """(n, 3) mm: points of the sinotubular junction, on the surface of the root."""
         return self._ring(self.sinus_height, n)
 
     def _ring(self, height: float, n: int) -> Array:
@@ -108,7 +108,7 @@ class Anatomy:
 
         Args:
             height: (U,) distance along the centreline from the annulus in mm, negative in the outflow tract.
-            angle: (V,) from `normal` towards `binormal`.
+            angle: (V,) radians from `normal` towards `binormal`.
 
         Returns:
             (U, V) radius in mm.
@@ -130,17 +130,17 @@ class Anatomy:
         return np.asarray(wall + (self.sinus_radius - 0.5 * (self.annulus_radius + self.stj_radius)) * bulge * lobes)
 
     def centreline_at(self, height: ArrayLike) -> Array:
-        """(..., 3) points of the centreline at distances (...) in mm from the annulus."""
+        """Points (..., 3) in mm of the centreline, ``height`` (...) mm from the annulus along it."""
         index = np.asarray(height, dtype=np.float64) + self.annulus_index
         steps = np.arange(len(self.centreline))
         return np.stack([np.interp(index, steps, self.centreline[:, k]) for k in range(3)], axis=-1)
 
     def tube_surface(self, heights: ArrayLike, angles: ArrayLike, radius: ArrayLike) -> Array:
-        """(U, V, 3) points around the centreline.
+        """(U, V, 3) mm: points around the centreline.
 
         Args:
             heights: (U,) distance from the annulus in mm.
-            angles: (V,) around the centreline.
+            angles: (V,) radians around the centreline.
             radius: (U, V) or broadcastable, mm.
         """
         s, theta = np.asarray(heights, dtype=np.float64), np.asarray(angles, dtype=np.float64)
@@ -162,7 +162,7 @@ class Anatomy:
             closed: 1 = the three cusps of the closed valve bound the blood below, 0 = flat at the annulus.
 
         Returns:
-            (U, V, 3) points; the ring of the annulus is among them.
+            (U, V, 3) points in mm; the ring of the annulus is among them.
         """
         angles = np.linspace(0, 2 * np.pi, max(12, int(2 * np.pi * self.sinus_radius / step)), endpoint=False)
         heights = np.linspace(0, top, max(6, int(top / step)))

@@ -79,7 +79,7 @@ class Camera:
 
     @property
     def source(self) -> Array:
-        """(3,) world position of the X-ray source."""
+        """(3,) mm: world position of the X-ray source."""
         return np.asarray(self._centre - self.source_object_mm * self.direction)
 
     @property

@@ -38,6 +38,7 @@ class DatasetSettings:
     syntax: str
 
     def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON, with the version of the generator: what ``phantom.json`` keeps."""
         return {**vars(self), "version": GENERATOR_VERSION}
 
 

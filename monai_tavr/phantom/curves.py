@@ -43,7 +43,7 @@ class Curve:
         return float(self.arc[-1])
 
     def at(self, arc: np.ndarray | float) -> np.ndarray:
-        """Points (..., 3) at arc lengths in mm; beyond an end the curve goes on straight."""
+        """Points (..., 3) in mm at the arc lengths ``arc`` (...) in mm; beyond an end the curve goes on straight."""
         s = np.asarray(arc, dtype=float)
         inside = np.stack([np.interp(s, self.arc, self.points[:, k]) for k in range(3)], axis=-1)
         before, after = np.minimum(s, 0.0), np.maximum(s - self.length, 0.0)
@@ -51,7 +51,7 @@ class Curve:
         return inside + before[..., None] * first + after[..., None] * last
 
     def tangent(self, arc: np.ndarray | float, *, reach: float = 2.0) -> np.ndarray:
-        """Unit tangents (..., 3), smoothed over ``2 * reach`` mm."""
+        """Tangents (..., 3), unit vectors, at the arc lengths ``arc`` (...) in mm, smoothed over ``2 * reach`` mm."""
         s = np.asarray(arc, dtype=float)
         chord = self.at(s + reach) - self.at(s - reach)
         return chord / np.linalg.norm(chord, axis=-1, keepdims=True)
@@ -61,7 +61,7 @@ class Curve:
         return self.at(np.linspace(start, stop, max(2, int(np.ceil(abs(stop - start) / step)) + 1)))
 
     def nearest(self, point: np.ndarray) -> float:
-        """Arc length in mm of the vertex closest to ``point`` (3,)."""
+        """Arc length in mm of the vertex closest to ``point`` (3,) mm."""
         return float(self.arc[int(np.argmin(((self.points - point) ** 2).sum(axis=1)))])
 
     def resampled(self, step: float) -> Curve:

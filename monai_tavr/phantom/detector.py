@@ -50,8 +50,8 @@ class DetectorSettings:
         brightness: grey level (of 255) of the median.
         gamma: exponent of the display curve; 1 is the plain one.
         glow: (4,) height in grey levels of the bright zone at the left, right, top and bottom edge.
-        glow_width, edge, edge_softness: (4,) its width, the collimator's position and softness.
-        glow_profile: (4, 10) its height along the edge, relative.
+        glow_width, edge, edge_softness: (4,) pixels: its width, the collimator's position and softness.
+        glow_profile: (4, 10) its height along the edge, as a share of ``glow``.
     """
 
     photons: float
@@ -104,7 +104,7 @@ def expose(
         bits: 8 or 12.
 
     Returns:
-        (H, W) uint8 for 8 bits, uint16 for 12.
+        (H, W) grey levels, uint8 for 8 bits, uint16 for 12.
 
     Raises:
         ValueError: bits is neither 8 nor 12.

@@ -28,7 +28,7 @@ def lung_texture(camera: Camera, aerated: Image, rng: np.random.Generator) -> Im
 
 
 def draw_lung_vessels(density: Array, anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> None:
-    """Add both pulmonary trees, three generations deep; a few bronchi are drawn as air."""
+    """Add to ``density`` (H, W) attenuation, in place, both pulmonary trees, three generations deep; a few bronchi are air."""
     for side in (-1, 1):
         hilum = np.array([side * 34 + 3.0, 18.0, 14.0]) + rng.normal(0, [3, 8, 6])
         todo = []
@@ -53,7 +53,7 @@ def draw_lung_vessels(density: Array, anatomy: Anatomy, camera: Camera, rng: np.
 
 
 def draw_fine_vessels(density: Array, camera: Camera, rng: np.random.Generator) -> None:
-    """Add many short thin threads that run away from the hila, as in the outer lung."""
+    """Add to ``density`` (H, W) attenuation, in place, many short threads that run away from the hila, as in the outer lung."""
     centre = np.asarray(camera.centre)
     s = np.linspace(0, 1, 10)
     for _ in range(280):
@@ -69,7 +69,7 @@ def draw_fine_vessels(density: Array, camera: Camera, rng: np.random.Generator) 
 
 
 def draw_streaks(density: Array, camera: Camera, rng: np.random.Generator) -> None:
-    """Add faint curved lines anywhere in the field: fissures, vessel walls, folds of skin and drapes."""
+    """Add to ``density`` (H, W) attenuation, in place, faint curved lines: fissures, vessel walls, folds of skin and drapes."""
     reach = 0.6 * camera.field_mm
     centre = np.asarray(camera.centre)
     for _ in range(int(rng.integers(36, 70))):
@@ -85,5 +85,5 @@ def draw_streaks(density: Array, camera: Camera, rng: np.random.Generator) -> No
 
 
 def soften(density: Array, scale: float) -> Image:
-    """(H, W) vessels with the darkest overlaps held back."""
+    """``density`` (H, W) attenuation of vessels with the darkest overlaps held back, blurred by 0.7 ``scale`` pixels."""
     return blur(0.07 * np.tanh(density / 0.07), 0.7 * scale)

@@ -32,12 +32,12 @@ class Motion:
     breath: np.ndarray
 
     def displacement(self, frame: int, points: np.ndarray) -> np.ndarray:
-        """Displacement (N, 3) mm of world points (N, 3) mm in a frame."""
+        """Displacement (N, 3) in mm of the world points ``points`` (N, 3) mm in a frame."""
         return follow_weight(points)[:, None] * self.root[frame]
 
 
 def follow_weight(points: np.ndarray) -> np.ndarray:
-    """(N,) 0..1: how much of the root's motion a place (N, 3) mm has: 1 in the heart, less in arch and veins."""
+    """(N,) in [0, 1]: how much of the root's motion each of ``points`` (N, 3) mm has: 1 in the heart, less in arch and veins."""
     distance = np.linalg.norm(points, axis=1)
     far = np.clip((distance - _HEART_MM) / 70.0, 0, 1)
     behind = np.clip((45.0 - points[:, 1]) / 25.0, 0.15, 1)

@@ -57,7 +57,7 @@ REAL = FrameStatistics(
 
 
 def frame_statistics(frame: NDArray[np.generic]) -> FrameStatistics:
-    """Figures of one frame (H, W): uint8, or uint16 with 12 bits; other sizes are brought to 512."""
+    """Figures of one ``frame`` (H, W) of grey levels: uint8, or uint16 with 12 bits; other sizes are brought to 512."""
     grey = frame.astype(np.float32) * (255 / 4095 if frame.dtype == np.uint16 else 1)
     if grey.shape != (_SIZE, _SIZE):
         grey = cv2.resize(grey, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
@@ -83,7 +83,7 @@ def _spectrum_slope(patch: NDArray[np.float32]) -> float:
 
 
 def mean_statistics(frames: Iterable[NDArray[np.generic]]) -> FrameStatistics:
-    """Mean figures over frames (H, W)."""
+    """Mean figures over ``frames``, each (H, W) of grey levels. Raises ValueError if there is none."""
     all_statistics = [frame_statistics(frame) for frame in frames]
     if not all_statistics:
         raise ValueError("no frames to compute statistics of: give at least one")
@@ -95,7 +95,7 @@ def mean_statistics(frames: Iterable[NDArray[np.generic]]) -> FrameStatistics:
 
 
 def frames_of_folder(folder: Path, *, cines: int = 40) -> Iterator[NDArray[np.generic]]:
-    """The middle frame (H, W) of evenly chosen cines below a folder, uint8 or uint16 as `frame_statistics` takes them."""
+    """The middle frame (H, W) of evenly chosen cines below a folder: grey levels as :func:`frame_statistics` takes them."""
     paths = find_cines([folder])
     for i in np.unique(np.linspace(0, len(paths) - 1, min(cines, len(paths))).astype(int)):
         cine = open_cine(paths[i], voi=False)

@@ -48,7 +48,12 @@ class FrameLayers:
 
 @dataclass(frozen=True, eq=False)
 class RenderedCine:
-    """Frames (F, H, W) uint8 or uint16 and the keypoints of each."""
+    """A cine as the display shows it.
+
+    Attributes:
+        frames: (F, H, W) grey levels, uint8, or uint16 with 12 bits.
+        keypoints: those of each of the F frames.
+    """
 
     frames: np.ndarray
     keypoints: tuple[Keypoints, ...]

@@ -20,7 +20,7 @@ _RING = np.linspace(0, 2 * np.pi, 48)
 
 
 def spine_axis(anatomy: Anatomy, z: Array | float) -> Array:
-    """(..., 3) middle of the spine at heights z in mm."""
+    """Middle (..., 3) of the spine in mm at the heights ``z`` (...) in mm."""
     height = np.asarray(z, dtype=np.float64)
     x = anatomy.spine_x + anatomy.spine_tilt * height + anatomy.spine_bend * height * height
     return np.stack([x, np.full_like(height, anatomy.spine_y), height], axis=-1)
@@ -43,7 +43,7 @@ def _tapered(q: Array) -> Array:
 
 
 def draw_spine(density: Array, anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> None:
-    """Add end plates, waists, pedicles and spinous processes of the vertebrae in the field."""
+    """Add to ``density`` (H, W) attenuation, in place, end plates, waists, pedicles and spinous processes in the field."""
     for i in range(-7, 8):
         _draw_vertebra(
             density, anatomy, camera, rng, spine_axis(anatomy, (i + 0.3) * anatomy.vertebra_height + rng.normal(0, 0.8))
@@ -101,7 +101,7 @@ def _draw_arc(
 
 
 def draw_ribs(density: Array, anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> None:
-    """Add posterior ribs (hollow, sloping down from the spine) and some anterior ends with the opposite slope."""
+    """Add to ``density`` (H, W) attenuation, in place, hollow posterior ribs and some anterior ends of the opposite slope."""
     q = np.linspace(0, 1.35, 40)
     scale = anatomy.thorax_scale
     slope = rng.uniform(0.75, 1.25)

@@ -37,13 +37,13 @@ def power_noise(rng: np.random.Generator, size: int, *, slope: float, low: float
 
 
 def blur(image: NDArray[np.floating], sigma: float) -> Image:
-    """Gaussian blur of (H, W) by `sigma` pixels; the border is reflected."""
+    """Gaussian blur of ``image`` (H, W), of any unit such as grey levels, by ``sigma`` pixels; the border is reflected."""
     source = np.ascontiguousarray(image, dtype=np.float32)
     return np.asarray(cv2.GaussianBlur(source, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101))
 
 
 def resize(image: NDArray[np.floating], size: int, *, cubic: bool = False) -> Image:
-    """(H, W) on another grid of the same field of view: the outer edges of the images coincide."""
+    """``image`` (H, W), of any unit such as grey levels, on another grid of the same field of view: the outer edges coincide."""
     source = np.ascontiguousarray(image, dtype=np.float32)
     smaller = size < source.shape[0]
     how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
@@ -51,7 +51,16 @@ def resize(image: NDArray[np.floating], size: int, *, cubic: bool = False) -> Im
 
 
 def warp(image: NDArray[np.floating], shift_x: NDArray[np.floating], shift_y: NDArray[np.floating]) -> Image:
-    """(H, W) read at (x + shift_x, y + shift_y), shifts (H, W) in pixels; the border is repeated."""
+    """``image`` (H, W), of any unit such as grey levels, read at (x + ``shift_x``, y + ``shift_y``); the border is repeated.
+
+    Args:
+        image: (H, W), of any unit such as grey levels.
+        shift_x: (H, W) pixels to the right.
+        shift_y: (H, W) pixels down.
+
+    Returns:
+        (H, W) float32 of the unit of ``image``.
+    """
     rows, columns = np.indices(image.shape, dtype=np.float32)
     source = np.ascontiguousarray(image, dtype=np.float32)
     at_x, at_y = (columns + shift_x).astype(np.float32), (rows + shift_y).astype(np.float32)

@@ -96,7 +96,16 @@ def sample_valve(anatomy: Anatomy, rng: np.random.Generator, *, make: str, folde
 
 
 def opening_profile(frame: ValveFrame, opening: float, f: np.ndarray | float) -> np.ndarray:
-    """How far the frame is open at ``f`` (...): 0 folded, 1 open. ``opening`` is the progress of the deployment, 0 to 1."""
+    """How far the frame is open along its length.
+
+    Args:
+        frame: the valve frame.
+        opening: progress of the deployment, 0 to 1.
+        f: (...) place along the frame as a fraction of its length, 0 at the inflow.
+
+    Returns:
+        (...) from 0 to 1: 0 folded, 1 open.
+    """
     f = np.asarray(f, dtype=float)
     if frame.make == "sapien":
         return np.clip(opening * (1 + 0.3 * (1 - opening) * (2 * f - 1) ** 2), 0, 1)
