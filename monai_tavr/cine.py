@@ -129,7 +129,7 @@ class Cine:
         self.__init__(state["info"], state["_load"])  # type: ignore[misc]
 
     def frame(self, index: int) -> np.ndarray:
-        """One frame as (H, W) float32, a copy of the caller's own.
+        """One frame (H, W) of float32 grey levels, a copy of the caller's own.
 
         Raises:
             IndexError: there is no such frame; frames count from 0.
@@ -146,7 +146,7 @@ class Cine:
             return self._cache[index].copy()
 
     def frames(self, indices: Iterable[int] | None = None) -> np.ndarray:
-        """The chosen frames, in the order asked for, or all of them: (F, H, W) float32."""
+        """The chosen frames, in the order asked for, or all of them: (F, H, W) float32 grey levels."""
         chosen = range(len(self)) if indices is None else list(indices)
         out = np.empty((len(chosen), self.info.rows, self.info.columns), np.float32)
         for position, index in enumerate(chosen):

@@ -123,7 +123,7 @@ class KeypointCodec:
         """What the output says, in pixels of the network's input.
 
         Args:
-            output: (B, K+G, 4) or, in training mode, (B, K+G, 4 + h*w).
+            output: (B, K+G, 4) or, in training mode, (B, K+G, 4 + h*w): normalised x and y, logit of visibility, spread.
 
         Raises:
             ValueError: the number of rows or columns does not fit the schema.
@@ -150,11 +150,11 @@ def encode_heatmap(xy: Tensor, size: tuple[int, int], sigma: float) -> Tensor:
 
     Args:
         xy: (N, 2) normalised (x, y).
-        size: (h, w) of the heat map.
+        size: (h, w) of the heat map in cells.
         sigma: standard deviation in cells.
 
     Returns:
-        (N, h, w) float32.
+        (N, h, w) float32, shares of one.
     """
     h, w = size
     xy = xy.float()

@@ -36,7 +36,7 @@ def place_labels(
         radius: clear space around a point in pixels.
 
     Returns:
-        (N, 2) top left corners (x, y).
+        (N, 2) top left corners, (x, y) in pixels.
     """
     points = np.asarray(points, float).reshape(-1, 2)
     marks = np.concatenate([points - radius, points + radius], axis=1)

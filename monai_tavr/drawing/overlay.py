@@ -41,7 +41,15 @@ _SCALE_BAR_MM = 10.0
 
 
 def display_window(frames: np.ndarray, *, quantiles: tuple[float, float] = (0.002, 0.998)) -> tuple[float, float]:
-    """Grey levels to show as black and white, from some frames (..., H, W) of a cine: one window, so that it does not flicker."""
+    """Grey levels to show as black and white: one window for a cine, so that it does not flicker.
+
+    Args:
+        frames: (..., H, W) grey levels of some of its frames.
+        quantiles: shares of the pixels that lie below black and below white.
+
+    Returns:
+        The two grey levels; 0 and 255 for uint8.
+    """
     if np.asarray(frames).dtype == np.uint8:
         return 0.0, 255.0
     low, high = np.quantile(np.asarray(frames)[..., ::2, ::2], quantiles)
@@ -49,7 +57,15 @@ def display_window(frames: np.ndarray, *, quantiles: tuple[float, float] = (0.00
 
 
 def to_display(frames: np.ndarray, *, window: tuple[float, float] | None = None) -> np.ndarray:
-    """Grey levels (..., H, W) to 8 bit for the screen, by ``window`` or else by their own :func:`display_window`."""
+    """Grey levels as 8 bits for the screen.
+
+    Args:
+        frames: (..., H, W) grey levels.
+        window: grey levels of black and white; None = by :func:`display_window`.
+
+    Returns:
+        (..., H, W) uint8 grey levels.
+    """
     low, high = window if window is not None else display_window(frames)
     if np.asarray(frames).dtype == np.uint8 and (low, high) == (0.0, 255.0):
         return np.asarray(frames)
@@ -175,6 +191,9 @@ def draw_overlay(
 
     Returns:
         (H * zoom, W * zoom, 3) uint8, red-green-blue.
+
+    Raises:
+        ValueError: the frame has other than two axes, or ``zoom`` is below 1.
     """
     if np.ndim(frame) != 2 or zoom < 1:
         raise ValueError(f"draw_overlay takes one frame (H, W) and a zoom >= 1, got shape {np.shape(frame)} and {zoom!r}")
@@ -256,7 +275,19 @@ def _scale_bar(canvas: _Canvas, spacing: tuple[float, float] | None) -> None:
 
 
 def contact_sheet(pictures: Sequence[np.ndarray], *, columns: int | None = None, gap: int = 4) -> np.ndarray:
-    """Pictures (H, W, 3) uint8 of any sizes side by side, in reading order, each scaled down to the smallest width."""
+    """Pictures side by side, in reading order, each scaled down to the smallest width.
+
+    Args:
+        pictures: (H, W, 3) uint8 each, red-green-blue, of any sizes.
+        columns: pictures in a row; None = about as many as rows.
+        gap: pixels between two pictures.
+
+    Returns:
+        (H, W, 3) uint8, red-green-blue.
+
+    Raises:
+        ValueError: there is no picture.
+    """
     if not pictures:
         raise ValueError("a contact sheet needs at least one picture")
     columns = columns or min(len(pictures), max(1, round(len(pictures) ** 0.5 * 1.2)))
@@ -280,20 +311,29 @@ def _to_width(picture: np.ndarray, width: int) -> np.ndarray:
 
 
 def frame_rate(frame_times: np.ndarray | None, *, default: float = 15.0) -> float:
-    """Frames per second from the times of the frames in milliseconds; ``default`` where they do not tell."""
+    """Frames per second from ``frame_times`` (F,) in milliseconds; ``default`` where they do not tell."""
     steps = np.diff(np.asarray(frame_times, float)) if frame_times is not None else np.empty(0)
     steps = steps[steps > 0]
     return float(np.clip(1000 / np.median(steps), 0.5, 60)) if steps.size else default
 
 
 def write_png(path: str | os.PathLike[str], picture: np.ndarray) -> None:
-    """Write a picture (H, W, 3) uint8."""
+    """Write ``picture`` (H, W, 3) uint8, red-green-blue; the file appears whole or not at all."""
     with replacing(path) as stream:
         Image.fromarray(picture).save(stream, format="PNG", optimize=False)
 
 
 def write_gif(path: str | os.PathLike[str], pictures: Iterable[np.ndarray], *, fps: float) -> None:
-    """Write an endless animation of pictures (H, W, 3) uint8."""
+    """Write an endless animation; the file appears whole or not at all.
+
+    Args:
+        path: of the file.
+        pictures: (H, W, 3) uint8 each, red-green-blue, all of one size.
+        fps: pictures per second; GIF counts in hundredths of a second.
+
+    Raises:
+        ValueError: there is no picture.
+    """
     frames = [Image.fromarray(p).quantize(colors=128, dither=Image.Dither.NONE) for p in pictures]
     if not frames:
         raise ValueError("an animation needs at least one picture")
@@ -304,7 +344,18 @@ def write_gif(path: str | os.PathLike[str], pictures: Iterable[np.ndarray], *, f
 
 
 def write_mp4(path: str | os.PathLike[str], pictures: Iterable[np.ndarray], *, fps: float) -> None:
-    """Write a film (H.264) of pictures (H, W, 3) uint8; an odd last row or column is repeated, as the format needs even sizes."""
+    """Write a film (H.264); the file appears whole or not at all.
+
+    Args:
+        path: of the file.
+        pictures: (H, W, 3) uint8 each, red-green-blue, all of one size; an odd last row or column is repeated, as the format
+            needs even sizes.
+        fps: pictures per second.
+
+    Raises:
+        ValueError: there is no picture.
+        OSError: nothing could be written.
+    """
     writer = None
     with replacing_path(path) as temporary:
         try:

@@ -36,10 +36,13 @@ def add_quantum_noise(image: np.ndarray, *, strength: float, blur: float, seed: 
     """Poisson-like noise, correlated as a scintillator's blur leaves it.
 
     Args:
-        image: (H, W) float32 in [0, 1].
+        image: (H, W) float32 grey levels in [0, 1].
         strength: standard deviation at grey level 1; it falls with the root of the grey level.
         blur: sigma of the correlation in pixels.
         seed: of the noise.
+
+    Returns:
+        (H, W) float32 grey levels; noise may leave [0, 1].
     """
     noise = np.random.default_rng(seed).standard_normal(image.shape, dtype=np.float32)
     if blur > 0:
@@ -52,9 +55,12 @@ def subtract_background(image: np.ndarray, *, amount: float, sigma: float) -> np
     """Remove (``amount`` > 0) or boost (< 0) what is smooth: displays compress the range by a low-pass of their own.
 
     Args:
-        image: (H, W) float32.
+        image: (H, W) float32 grey levels in [0, 1].
         amount: share of the low-pass that goes; its mean stays.
         sigma: of the low-pass in pixels.
+
+    Returns:
+        (H, W) float32 grey levels; they may leave [0, 1].
     """
     height, width = image.shape
     factor = max(1, int(sigma // 3))  # the low-pass holds nothing that the small picture lacks
@@ -64,7 +70,17 @@ def subtract_background(image: np.ndarray, *, amount: float, sigma: float) -> np
 
 
 def window(image: np.ndarray, *, low: float, high: float, soft: bool) -> np.ndarray:
-    """The grey levels [low, high] spread over [0, 1], cut off linearly or softly (DICOM VOI LUT functions LINEAR and SIGMOID)."""
+    """Spread the grey levels between ``low`` and ``high`` over [0, 1].
+
+    Args:
+        image: (H, W) float32 grey levels.
+        low: what becomes black.
+        high: what becomes white.
+        soft: cut off softly (DICOM's VOI LUT function SIGMOID) instead of linearly (LINEAR).
+
+    Returns:
+        (H, W) float32 grey levels in [0, 1].
+    """
     scaled = (image - low) / (high - low)
     return 1 / (1 + np.exp(2 - 4 * scaled)) if soft else np.clip(scaled, 0, 1)
 
@@ -73,10 +89,13 @@ def collimate(image: np.ndarray, *, field: Sequence[int], level: float, blur: fl
     """Blades with a blurred edge around a field.
 
     Args:
-        image: (H, W) float32.
+        image: (H, W) float32 grey levels in [0, 1].
         field: (row0, column0, row1, column1), ends excluded, of the pixels that stay.
         level: grey level of the blades.
         blur: sigma of their edge in pixels.
+
+    Returns:
+        (H, W) float32 grey levels in [0, 1].
     """
     row0, column0, row1, column1 = field
     rows = _edge_profile(image.shape[0], row0, row1, blur)
@@ -110,7 +129,7 @@ class _RandFramed(RandomizableTransform, MapTransform):
 
     @abstractmethod
     def apply(self, image: np.ndarray, **drawn: Any) -> np.ndarray:
-        """(H, W) float32 to the same."""
+        """``image`` (H, W) float32 grey levels in [0, 1], changed."""
 
     def __call__(self, data: Mapping[Hashable, Any], randomize: bool = True) -> dict[Hashable, Any]:
         item = dict(data)
@@ -125,6 +144,7 @@ class _RandFramed(RandomizableTransform, MapTransform):
         return item
 
     def uniform(self, bounds: Sequence[float]) -> float:
+        """A number between the two bounds."""
         return float(self.R.uniform(*bounds))
 
 
@@ -143,10 +163,12 @@ class RandQuantumNoised(_RandFramed):
         self.strength, self.blur = strength, blur
 
     def draw(self, height: int, width: int) -> dict[str, Any]:
+        """``strength``, ``blur`` and ``seed`` of :func:`add_quantum_noise`."""
         seed = int(self.R.randint(2**31))
         return {"strength": self.uniform(self.strength), "blur": self.uniform(self.blur), "seed": seed}
 
     def apply(self, image: np.ndarray, **drawn: Any) -> np.ndarray:
+        """:func:`add_quantum_noise` of ``image`` (H, W), grey levels in [0, 1], to the same."""
         return add_quantum_noise(image, **drawn)
 
 
@@ -165,14 +187,20 @@ class RandBackgroundd(_RandFramed):
         self.amount, self.sigma = amount, sigma
 
     def draw(self, height: int, width: int) -> dict[str, Any]:
+        """``amount``, and ``sigma`` in pixels, of :func:`subtract_background`."""
         return {"amount": self.uniform(self.amount), "sigma": self.uniform(self.sigma) * height}
 
     def apply(self, image: np.ndarray, **drawn: Any) -> np.ndarray:
+        """:func:`subtract_background` of ``image`` (H, W), grey levels in [0, 1], to the same."""
         return subtract_background(image, **drawn)
 
 
 class RandWindowd(_RandFramed):
-    """:func:`window` with ``low`` and ``high`` drawn from ranges, half of the time with a soft cut."""
+    """:func:`window` with ``low`` and ``high`` drawn from ranges, half of the time with a soft cut.
+
+    Raises:
+        ValueError: the ranges of ``low`` and ``high`` overlap.
+    """
 
     def __init__(
         self,
@@ -188,9 +216,11 @@ class RandWindowd(_RandFramed):
         self.low, self.high = low, high
 
     def draw(self, height: int, width: int) -> dict[str, Any]:
+        """``low``, ``high`` and ``soft`` of :func:`window`."""
         return {"low": self.uniform(self.low), "high": self.uniform(self.high), "soft": bool(self.R.rand() < 0.5)}
 
     def apply(self, image: np.ndarray, **drawn: Any) -> np.ndarray:
+        """:func:`window` of ``image`` (H, W), grey levels in [0, 1], to the same."""
         return window(image, **drawn)
 
 
@@ -210,12 +240,14 @@ class RandCollimatord(_RandFramed):
         self.depth = depth
 
     def draw(self, height: int, width: int) -> dict[str, Any]:
+        """``field``, ``level`` and ``blur`` of :func:`collimate`."""
         sides = self.R.permutation(4)[: self.R.randint(1, 5)]
         top, left, bottom, right = (self.uniform(self.depth) if side in sides else 0.0 for side in range(4))
         field = (round(top * height), round(left * width), height - round(bottom * height), width - round(right * width))
         return {"field": field, "level": self.uniform((0.0, 0.15)), "blur": self.uniform((0.4, 2.5))}
 
     def apply(self, image: np.ndarray, **drawn: Any) -> np.ndarray:
+        """:func:`collimate` of ``image`` (H, W), grey levels in [0, 1], to the same."""
         return collimate(image, **drawn)
 
     def __call__(self, data: Mapping[Hashable, Any], randomize: bool = True) -> dict[Hashable, Any]:

@@ -26,7 +26,10 @@ def map_points(xy: np.ndarray, affine: np.ndarray) -> np.ndarray:
 
     Args:
         xy: (..., 2) points (x, y) in pixels.
-        affine: (3, 3) over (row, column).
+        affine: (3, 3) over (row, column) in pixels.
+
+    Returns:
+        (..., 2) points (x, y) in pixels of the affine's target.
     """
     return (xy[..., ::-1] @ affine[:2, :2].T + affine[:2, 2])[..., ::-1]
 
@@ -40,16 +43,16 @@ class FrameFit:
 
     @property
     def affine(self) -> np.ndarray:
-        """(3, 3) float64 over (row, column): network input to native."""
+        """(3, 3) float64 over (row, column) in pixels: network input to native."""
         (sx, sy), (ox, oy) = self.scale, self.offset
         return np.array([[sy, 0, oy], [0, sx, ox], [0, 0, 1]], dtype=np.float64)
 
     def to_native(self, xy: np.ndarray) -> np.ndarray:
-        """(..., 2) network-input pixels to native pixels."""
+        """Points ``xy`` (..., 2) from network-input pixels to native pixels."""
         return np.asarray(xy) * self.scale + self.offset
 
     def to_network(self, xy: np.ndarray) -> np.ndarray:
-        """(..., 2) native pixels to network-input pixels."""
+        """Points ``xy`` (..., 2) from native pixels to network-input pixels."""
         return (np.asarray(xy) - self.offset) / self.scale
 
 
@@ -61,7 +64,10 @@ def fit_frames(frames: torch.Tensor, *, image_size: Sequence[int]) -> tuple[torc
         image_size: (h, w) of the network's input in pixels.
 
     Returns:
-        (C, h, w) float32 in [0, 1], and where the native frame lies in it.
+        (C, h, w) float32 grey levels in [0, 1], and where the native frame lies in it.
+
+    Raises:
+        ValueError: ``frames`` is empty or has other than three axes.
     """
     if frames.ndim != 3 or 0 in frames.shape:
         raise ValueError(f"frames must be (C, H, W) and not empty, got shape {tuple(frames.shape)}")
@@ -88,7 +94,7 @@ def _unit_range(frames: torch.Tensor) -> torch.Tensor:
 
 
 def normalise(frames: torch.Tensor) -> torch.Tensor:
-    """Z-score of each frame (C, h, w), over the whole network input; a frame of one grey level becomes 0."""
+    """Z-score of each of ``frames`` (C, h, w), grey levels, over the whole network input; a frame of one grey level becomes 0."""
     std, mean = torch.std_mean(frames, dim=(-2, -1), keepdim=True, correction=0)
     return (frames - mean) / std.clamp_min(1e-6)
 
@@ -104,7 +110,7 @@ def prepare_frames(
         device: where to compute.
 
     Returns:
-        (F, 1, h, w) float32 network input, and where the native frame lies in it.
+        (F, 1, h, w) float32 network input, normalised grey levels, and where the native frame lies in it.
     """
     fitted, fit = fit_frames(torch.as_tensor(frames).to(device), image_size=image_size)
     return normalise(fitted)[:, None], fit

@@ -105,6 +105,9 @@ class LoadFramed(Transform):
 
     Args:
         schema: keypoint schema.
+
+    Raises:
+        ValueError: a file cannot be read, or has no such frame.
     """
 
     def __init__(self, *, schema: str | KeypointSchema = "tavr11") -> None:
