@@ -76,7 +76,11 @@ class DicomFile:
         return CineError(self.path, reason)
 
     def read(self, start: int, length: int) -> bytes:
-        """``length`` bytes of the file (or of the inflated pixels) from ``start``; fewer are an error."""
+        """``length`` bytes of the file (or of the inflated pixels) from ``start``.
+
+        Raises:
+            CineError: the file was changed since it was opened, cannot be read any more, or has fewer bytes.
+        """
         if self.inflated is not None:
             data = self.inflated[start : start + length]
         else:

@@ -57,14 +57,18 @@ class LookupTable:
         return cls(first=first, bits=bits, entries=tuple(int(v) for v in entries[:count]))
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Outputs of ``values``, of any shape, as float64."""
+        """Outputs, float64, of the stored or modality ``values``, of any shape."""
         index = np.clip(np.rint(values).astype(np.int64) - self.first, 0, len(self.entries) - 1)
         return np.asarray(self.entries, np.float64)[index]
 
 
 @dataclass(frozen=True)
 class Window:
-    """A VOI window: ``function`` is LINEAR, LINEAR_EXACT or SIGMOID (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
+    """A VOI window: ``function`` is LINEAR, LINEAR_EXACT or SIGMOID (PS3.3 C.11.2.1.2 and C.11.2.1.3).
+
+    Raises:
+    ValueError: the function is unknown, or centre or width are not finite, or the width is too small.
+    """
 
     center: float
     width: float
@@ -78,7 +82,7 @@ class Window:
             raise ValueError(f"window {self.center} / {self.width} is not valid")
 
     def __call__(self, values: np.ndarray, low: float, high: float) -> np.ndarray:
-        """``values`` mapped to [low, high], float64."""
+        """Grey ``values``, of any shape, mapped to [low, high] as float64."""
         if self.function == "SIGMOID":
             exponent = np.clip(-4.0 * (values - self.center) / self.width, -700, 700)
             return low + (high - low) / (1.0 + np.exp(exponent))
@@ -117,7 +121,15 @@ class GreyScale:
         return -(1 << (self.bits_stored - 1)) if self.signed else 0
 
     def apply(self, stored: np.ndarray, *, voi: bool = True) -> np.ndarray:
-        """Grey levels of stored values (H, W), float32; without the VOI step when ``voi`` is False."""
+        """What the display shows.
+
+        Args:
+            stored: (H, W) integer values, as in the file.
+            voi: False = without the VOI step, the grey levels of the modality.
+
+        Returns:
+            (H, W) float32 grey levels.
+        """
         table = _table(self, voi)
         return table.take(stored.astype(np.int32) - self.lowest if self.signed else stored)
 

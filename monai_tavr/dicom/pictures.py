@@ -36,7 +36,7 @@ def is_nifti(path: Path) -> bool:
 
 
 def open_pictures(paths: list[Path], *, path: Path) -> Cine:
-    """One picture per frame, all of one size; ``path`` is what the cine is called."""
+    """One picture per frame, all of one size, else raises CineError; ``path`` is what the cine is called."""
     sizes = {p: _picture_size(p) for p in paths}
     (columns, rows), first = sizes[paths[0]], paths[0]
     for other, size in sizes.items():
@@ -75,7 +75,11 @@ class _PictureFrames:
 
 
 def open_nifti(path: Path) -> Cine:
-    """A still (x, y) or a cine (x, y, frame), also written as (x, y, 1, time)."""
+    """A still (x, y) or a cine (x, y, frame), also written as (x, y, 1, time).
+
+    Raises:
+        CineError: the file is damaged, is a volume, or holds no numbers.
+    """
     import nibabel  # slow to import, and rarely needed
 
     try:

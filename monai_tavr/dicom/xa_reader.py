@@ -46,13 +46,17 @@ class XAReader(ImageReader):
 
     def read(self, data: Sequence[PathLike] | PathLike, **kwargs: Any) -> _Request:
         """Only takes the name. LoadImage tries its other readers when `read` fails, and some of them return a picture from a
-        damaged or foreign file; an error in `get_data` reaches the caller."""
+        damaged or foreign file; an error in `get_data` reaches the caller.
+
+        Raises:
+            TypeError: options are given.
+        """
         if kwargs:
             raise TypeError(f"XAReader.read takes no options, got {sorted(kwargs)}; give them to XAReader itself")
         return _Request(tuple(Path(name) for name in ensure_tuple(data)))
 
     def get_data(self, img: _Request) -> tuple[np.ndarray, dict[str, Any]]:
-        """The frames and their metadata; several files are put one after the other along the frame axis.
+        """Frames (F, H, W) of float32 grey levels, and their metadata; several files follow one another along the frame axis.
 
         Raises:
             CineError: a file cannot be read, or the files differ in size.
