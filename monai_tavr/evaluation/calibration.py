@@ -43,6 +43,9 @@ def calibration(probability: np.ndarray, outcome: np.ndarray, *, bins: int = 10)
     Returns:
         ``ece``, ``brier``, ``average_precision``, ``n`` and ``bins``, a list of
         ``{"from", "to", "n", "confidence", "frequency"}`` for the bins that hold something.
+
+    Raises:
+        ValueError: the two are empty, or no vectors of one length.
     """
     probability, outcome = np.asarray(probability, float), np.asarray(outcome, bool)
     if probability.ndim != 1 or probability.shape != outcome.shape or probability.size == 0:

@@ -73,6 +73,9 @@ def write_error_plot(path: str | os.PathLike[str], predictions: Sequence[Keypoin
         path: of the picture.
         predictions: N frames.
         truths: N labels of the same frames.
+
+    Raises:
+        ValueError: there is no frame, or not one prediction per truth.
     """
     if not truths or len(predictions) != len(truths):
         raise ValueError(f"need one prediction per truth and at least one, got {len(predictions)} and {len(truths)}")

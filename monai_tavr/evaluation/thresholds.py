@@ -106,7 +106,7 @@ def select_thresholds(
         bounds: smallest and largest threshold.
 
     Returns:
-        (K,) thresholds that maximise the F-beta of presence.
+        (K,) probabilities: the thresholds that maximise the F-beta of presence.
 
     Raises:
         ValueError: shapes do not match, or beta is not positive.
