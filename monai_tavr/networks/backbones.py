@@ -53,7 +53,7 @@ class ResNetBackbone(ResNet):
         self.channels = [64 * expansion, 128 * expansion, 256 * expansion, 512 * expansion]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, in_channels, H, W) -> [C2, C3, C4, C5]."""
+        """``x`` (B, in_channels, H, W), normalised grey levels, to the features [C2, C3, C4, C5], each (B, channels, h, w)."""
         c1 = self.act(self.bn1(self.conv1(x)))
         c2 = self.layer1(self.maxpool(c1))
         c3 = self.layer2(c2)
@@ -85,7 +85,7 @@ class EfficientNetBackbone(EfficientNetBNFeatures):
         self.channels = [ends[i - 1]._project_conv.out_channels for i in self._pyramid] + [self._conv_head.out_channels]
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
-        """(B, in_channels, H, W) -> [C2, C3, C4, C5]."""
+        """``inputs`` (B, in_channels, H, W), normalised grey levels, to [C2, C3, C4, C5], each (B, channels, h, w)."""
         x = self._swish(self._bn0(self._conv_stem(self._conv_stem_padding(inputs))))
         features: list[Tensor] = []
         for i, stack in enumerate(self._blocks):
@@ -116,7 +116,7 @@ class VGGBackbone(nn.Module):
         self.channels = [256, 512, 512, 512]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, in_channels, H, W) -> [C2, C3, C4, C5]."""
+        """``x`` (B, in_channels, H, W), normalised grey levels, to the features [C2, C3, C4, C5], each (B, channels, h, w)."""
         features: list[Tensor] = []
         for i, layer in enumerate(self.features):
             x = layer(x)

@@ -62,7 +62,18 @@ class GroupedKeypointNet(nn.Module):
             self.head = GroupedRegressionHead(channels[-1], sizes, hidden=width or 256)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W) -> (B, K+G, 4)."""
+        """What the network says of B frames.
+
+        Args:
+            x: (B, in_channels, H, W) normalised grey levels.
+
+        Returns:
+            (B, K+G, 4), in training mode of the heat-map head (B, K+G, 4 + h*w): normalised x and y, logit, spread; see
+            :mod:`monai_tavr.codec`.
+
+        Raises:
+            ValueError: H or W is no multiple of what the head needs.
+        """
         if not torch.jit.is_tracing() and (x.shape[-2] % self.divisor != 0 or x.shape[-1] % self.divisor != 0):
             raise ValueError(
                 f"height and width of the input must be multiples of {self.divisor}, got {x.shape[-2]} x {x.shape[-1]}"
@@ -71,7 +82,14 @@ class GroupedKeypointNet(nn.Module):
 
     @torch.jit.unused
     def set_mean_shape(self, xy: Tensor) -> None:
-        """Start the regression head from a mean shape (K, 2), normalised; see :class:`GroupedRegressionHead`."""
+        """Start the regression head from a mean shape; see :class:`GroupedRegressionHead`.
+
+        Args:
+            xy: (K, 2) normalised (x, y); NaN = unknown.
+
+        Raises:
+            ValueError: the head is another, or the shape does not fit the schema.
+        """
         if not isinstance(self.head, GroupedRegressionHead):
             raise ValueError("a heat-map head has no mean shape: only head='regression' starts from one")
         self.head.set_mean_shape(xy)

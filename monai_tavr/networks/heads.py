@@ -38,7 +38,14 @@ class GroupedRegressionHead(nn.Module):
         self.presence = nn.Linear(channels, len(group_sizes))
 
     def set_mean_shape(self, xy: Tensor) -> None:
-        """Start from a mean shape: the coordinates' bias becomes ``xy`` (K, 2) normalised; a NaN row keeps its bias."""
+        """Start from a mean shape: the coordinates' bias becomes ``xy``.
+
+        Args:
+            xy: (K, 2) normalised (x, y); a NaN row keeps its bias.
+
+        Raises:
+            ValueError: the shape does not fit the schema.
+        """
         if xy.shape != (sum(self.group_sizes), 2):
             raise ValueError(f"the mean shape must be ({sum(self.group_sizes)}, 2), got {tuple(xy.shape)}")
         biases = [bias for name, bias in self.groups.named_parameters() if name.endswith("coordinates.bias")]
@@ -48,7 +55,14 @@ class GroupedRegressionHead(nn.Module):
                 bias.copy_(torch.where(new.isfinite(), new, bias))
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """[C2, C3, C4, C5] -> (B, K+G, 4)."""
+        """Output of the network; see :mod:`monai_tavr.codec`.
+
+        Args:
+            features: [C2, C3, C4, C5] of the backbone, each (B, channels, h, w).
+
+        Returns:
+            (B, K+G, 4): normalised x and y, logit of visibility, 0.
+        """
         pooled = features[-1].mean(dim=(2, 3))
         rows = [group(pooled) for group in self.groups]
         presence = self.presence(pooled).float()
@@ -101,7 +115,7 @@ class FeaturePyramid(nn.Module):
         self.smooth = nn.ModuleList(_conv_block(width, width) for _ in channels)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """[C2, C3, C4, C5] -> (B, width, H/4, W/4)."""
+        """``features`` [C2, C3, C4, C5], each (B, channels, h, w), to a map of features (B, width, H/4, W/4)."""
         level = len(features) - 1
         merged = features[level]
         for i, (lateral, smooth) in enumerate(zip(self.lateral, self.smooth)):  # noqa: B905 - TorchScript knows no strict
@@ -126,7 +140,14 @@ class GroupedHeatmapHead(nn.Module):
         self.groups = nn.ModuleList(_HeatmapGroup(width, size) for size in group_sizes)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """[C2, C3, C4, C5] -> (B, K+G, 4), in training mode (B, K+G, 4 + h*w)."""
+        """Output of the network; see :mod:`monai_tavr.codec`.
+
+        Args:
+            features: [C2, C3, C4, C5] of the backbone, each (B, channels, h, w).
+
+        Returns:
+            (B, K+G, 4), in training mode (B, K+G, 4 + h*w): normalised x and y, logit of visibility, spread, logits of the cells.
+        """
         fine = self.pyramid(features)
         context = self.context(features[-1].mean(dim=(2, 3)))
         rows: list[Tensor] = []
