@@ -293,7 +293,10 @@ class Keypoints:
 
     @property
     def group_state(self) -> np.ndarray:
-        """(G,) int8: visible if any member is, absent if all members were looked for and none is there, else unlabelled."""
+        """(G,) int8 of :class:`KeypointState`.
+
+        A group is visible if any member is, absent if all members were looked for and none is there, else unlabelled.
+        """
         state, index = self.state, self.schema.group_index
         members = [state[index == g] for g in range(self.schema.num_groups)]
         return np.array(

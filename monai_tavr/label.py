@@ -43,7 +43,11 @@ class ImageInfo:
 
 @dataclass(frozen=True)
 class PointEdit:
-    """Who put a point there: ``source`` is ``model`` or ``annotator``, ``time`` is ISO 8601 with a time zone."""
+    """Who put a point there: ``source`` is ``model`` or ``annotator``, ``time`` is ISO 8601 with a time zone.
+
+    Raises:
+    ValueError: the source is another, or a value is no text or no such time.
+    """
 
     source: str
     author: str | None = None
@@ -69,6 +73,9 @@ class Revision:
         time: when, ISO 8601 with a time zone.
         base: number of the version it was made from, 0 where there was none; None = not said.
         model: SHA-256 of the weights whose prediction was corrected; None = not said.
+
+    Raises:
+    ValueError: a value is no text, no whole number, or no such time.
     """
 
     number: int
@@ -140,6 +147,16 @@ class CineLabel:
 
 
 def whole_number(value: Any, where: str, *, minimum: int) -> int:
+    """The value, if it is a whole number.
+
+    Args:
+        value: what was found.
+        where: what the error calls it.
+        minimum: smallest that is allowed.
+
+    Raises:
+        ValueError: it is something else, or smaller.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise ValueError(f"{where} must be a whole number of at least {minimum}, got {value!r}")
     return value

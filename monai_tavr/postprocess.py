@@ -161,6 +161,9 @@ class KeypointPostprocess:
 
         Returns:
             (N, K) bool.
+
+        Raises:
+            ValueError: shapes do not fit the schema.
         """
         schema, probability = self.schema, np.asarray(probability, float)
         if probability.ndim != 2 or probability.shape[1] != schema.num_keypoints:

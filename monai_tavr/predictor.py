@@ -180,7 +180,11 @@ class KeypointPredictor:
         allowed_groups: Sequence[str] | None = _AS_BUILT,
         progress: Progress | None = None,
     ) -> Iterator[FramePrediction]:
-        """As :meth:`predict`, frame after frame as they come, with spread and group probabilities."""
+        """As :meth:`predict`, frame after frame as they come, with spread and group probabilities.
+
+        Raises:
+            ValueError: the source cannot be read, a frame is not in it, or a group is unknown.
+        """
         rules = self.postprocess
         if allowed_groups is not _AS_BUILT:
             rules = rules.with_groups(check_groups(self.schema, allowed_groups))
@@ -220,13 +224,27 @@ class KeypointPredictor:
         return self._interpret(output, fit, indices, shape, spacing, rules)
 
     def prepare(self, pixels: np.ndarray) -> tuple[torch.Tensor, FrameFit]:
-        """Frames (F, H, W) as the network's input (F, 1, h, w), and how they lie in it."""
+        """The network's input, and how the frames lie in it.
+
+        Args:
+            pixels: (F, H, W) native frames, any grey scale.
+
+        Returns:
+            (F, 1, h, w) float32, normalised grey levels, and the fit.
+        """
         with torch.inference_mode():
             inputs, fit = prepare_frames(pixels, image_size=self.image_size, device=self.device)
             return inputs.contiguous(memory_format=torch.channels_last), fit
 
     def compute(self, inputs: torch.Tensor) -> torch.Tensor:
-        """The network's output (F, K + G, 4) float32; see :mod:`monai_tavr.codec`."""
+        """The network's output.
+
+        Args:
+            inputs: (F, 1, h, w) of :meth:`prepare`, normalised.
+
+        Returns:
+            (F, K + G, 4) float32: normalised x and y, logit of visibility, spread; see :mod:`monai_tavr.codec`.
+        """
         with torch.inference_mode(), self._autocast():
             return self.network(inputs).float()
 
