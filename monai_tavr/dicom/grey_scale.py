@@ -57,7 +57,7 @@ class LookupTable:
         return cls(first=first, bits=bits, entries=tuple(int(v) for v in entries[:count]))
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Outputs, float64, of the stored or modality ``values``, of any shape."""
+        """Grey levels, float64, that the LUT gives for the stored or modality ``values``, of any shape and in grey levels too."""
         index = np.clip(np.rint(values).astype(np.int64) - self.first, 0, len(self.entries) - 1)
         return np.asarray(self.entries, np.float64)[index]
 
@@ -82,7 +82,7 @@ class Window:
             raise ValueError(f"window {self.center} / {self.width} is not valid")
 
     def __call__(self, values: np.ndarray, low: float, high: float) -> np.ndarray:
-        """Grey ``values``, of any shape, mapped to [low, high] as float64."""
+        """``values``, grey levels of any shape, mapped to the grey levels [low, high] as float64."""
         if self.function == "SIGMOID":
             exponent = np.clip(-4.0 * (values - self.center) / self.width, -700, 700)
             return low + (high - low) / (1.0 + np.exp(exponent))
@@ -124,7 +124,7 @@ class GreyScale:
         """What the display shows.
 
         Args:
-            stored: (H, W) integer values, as in the file.
+            stored: (H, W) grey levels as whole numbers, as in the file.
             voi: False = without the VOI step, the grey levels of the modality.
 
         Returns:
