@@ -58,7 +58,7 @@ class GroupedRegressionHead(nn.Module):
         """Output of the network; see :mod:`monai_tavr.codec`.
 
         Args:
-            features: [C2, C3, C4, C5] of the backbone, each (B, channels, h, w).
+            features: [C2, C3, C4, C5], each (B, channels, h, w): the features that the backbone found.
 
         Returns:
             (B, K+G, 4): normalised x and y, logit of visibility, 0.
@@ -143,7 +143,7 @@ class GroupedHeatmapHead(nn.Module):
         """Output of the network; see :mod:`monai_tavr.codec`.
 
         Args:
-            features: [C2, C3, C4, C5] of the backbone, each (B, channels, h, w).
+            features: [C2, C3, C4, C5], each (B, channels, h, w): the features that the backbone found.
 
         Returns:
             (B, K+G, 4), in training mode (B, K+G, 4 + h*w): normalised x and y, logit of visibility, spread, logits of the cells.
