@@ -93,6 +93,9 @@ def split_by_patient(
 
     Returns:
         split -> items, in the order given.
+
+    Raises:
+        ValueError: the fractions do not add up to 1, or an item names no patient.
     """
     if any(f < 0 for f in fractions.values()) or not np.isclose(sum(fractions.values()), 1):
         raise ValueError(f"fractions must add up to 1, got {dict(fractions)}")
@@ -108,7 +111,11 @@ def split_by_patient(
 
 
 def expand_frames(items: Sequence[Mapping[str, Any]], *, schema: str | KeypointSchema = "tavr11") -> list[dict[str, Any]]:
-    """One item per frame: an item without ``frame`` becomes one for each frame that its label file describes."""
+    """One item per frame: an item without ``frame`` becomes one for each frame that its label file describes.
+
+    Raises:
+        ValueError: an item has neither frame nor label, or the label file cannot be read.
+    """
     schema = load_schema(schema)
     expanded: list[dict[str, Any]] = []
     for item in items:
@@ -155,4 +162,5 @@ class FrameDataset(CacheDataset):
         super().__init__(data=data, transform=transform, cache_rate=cache_rate, num_workers=1, progress=progress)
 
     def set_data(self, data: Sequence[Mapping[str, Any]]) -> None:
+        """Take other items, as at the start; MONAI calls this."""
         super().set_data(expand_frames(data, schema=self.schema))

@@ -37,7 +37,7 @@ def export_torchscript(
     Args:
         network: e.g. :class:`monai_tavr.networks.GroupedKeypointNet`; it is not changed.
         path: file to write; it appears only once it is complete and checked.
-        example: (B, C, H, W) input to compare outputs on; use real frames of the size to be served.
+        example: (B, C, H, W) normalised grey levels to compare outputs on; use real frames of the size to be served.
         metadata: JSON-ready values to store in the file, e.g. schema and image size.
         tolerance: largest allowed difference of any output.
 
@@ -65,7 +65,7 @@ def freeze_torchscript(network: nn.Module) -> torch.jit.ScriptModule:
 
 
 def largest_difference(network: nn.Module, exported: nn.Module, example: Tensor) -> float:
-    """Largest absolute difference of two networks' outputs on ``example``; infinite when the shapes differ."""
+    """Largest difference of two networks' outputs on ``example`` (B, C, H, W), grey levels; infinite when shapes differ."""
     training = network.training
     network.eval()
     try:

@@ -55,6 +55,9 @@ def prepare_batch(
         device: where to move them.
         non_blocking: see ``Tensor.to``.
         kwargs: for ``Tensor.to``.
+
+    Returns:
+        The image (B, C, h, w), normalised grey levels, and the target (B, K + G, 3): normalised x and y, state; or None.
     """
     pair = {"image": batch["image"]} | ({"label": batch["target"]} if "target" in batch else {})
     image, target = default_prepare_batch(pair, device, non_blocking, **kwargs)
@@ -147,7 +150,7 @@ class BestModelSaver(CheckpointSaver):
     """MONAI's saver of the best model as a plain state dict; it remembers the best score, so that a resumed run does."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Score and name of the saved file."""
+        """Score and name of the saved file. Raises ValueError where ``save_key_metric`` is not set."""
         if self._key_metric_checkpoint is None:
             raise ValueError("BestModelSaver needs save_key_metric: true")
         return dict(self._key_metric_checkpoint.state_dict())
@@ -185,7 +188,7 @@ class TrainingCheckpoint:
         engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self.save)
 
     def load(self, engine: Engine) -> None:
-        """Go on where the file left off, if there is one."""
+        """Go on where the file left off, if there is one. Raises ValueError if it holds more epochs than are asked for."""
         if not (self.resume and self.path.is_file()):
             return
         checkpoint = torch.load(self.path, map_location="cpu", weights_only=True)

@@ -13,7 +13,9 @@ __all__ = ["AutocastInferer", "CineInferer"]
 
 
 class AutocastInferer(SimpleInferer):
-    """Forward pass under autocast; the output is float32. (MONAI's trainers autocast on CUDA only.)
+    """Forward pass under autocast: ``inputs`` (B, C, h, w), normalised grey levels, to the network's (B, K + G, 4) float32.
+
+    MONAI's trainers autocast on CUDA only.
 
     Args:
         device: where the network is.
@@ -33,13 +35,16 @@ class AutocastInferer(SimpleInferer):
 
 
 class CineInferer(AutocastInferer):
-    """Runs a network of single frames over cines: (B, F, h, w) to (B, F, K + G, 4).
+    """Runs a network of single frames over cines: ``inputs`` (B, F, h, w), normalised grey levels, to (B, F, K + G, 4).
 
     Args:
         device: where the network is.
         batch_size: frames per forward pass.
         enabled: see :class:`AutocastInferer`.
         dtype: see :class:`AutocastInferer`.
+
+    Raises:
+    ValueError: ``batch_size`` is below 1.
     """
 
     def __init__(

@@ -30,14 +30,33 @@ __all__ = ["GroupedKeypointLoss", "focal_loss", "wing_loss"]
 
 
 def wing_loss(error: Tensor, *, w: float = 10.0, eps: float = 2.0) -> Tensor:
-    """Wing loss of each error: ``w * ln(1 + |e| / eps)`` below ``w``, ``|e| - C`` above, continuous at ``w``."""
+    """Wing loss: ``w * ln(1 + |e| / eps)`` below ``w``, ``|e| - C`` above, continuous at ``w``.
+
+    Args:
+        error: (...) errors, in pixels or normalised.
+        w: where the logarithm ends, in the unit of the error.
+        eps: curvature, in the unit of the error.
+
+    Returns:
+        (...) loss of each error.
+    """
     magnitude = error.abs()
     offset = w - w * math.log1p(w / eps)
     return torch.where(magnitude < w, w * torch.log1p(magnitude / eps), magnitude - offset)
 
 
 def focal_loss(logit: Tensor, label: Tensor, *, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
-    """Focal loss of each logit, ``-a * y * (1-p)^g * ln p - (1-a) * (1-y) * p^g * ln(1-p)``; g = 0 is weighted cross-entropy."""
+    """Focal loss, ``-a * y * (1-p)^g * ln p - (1-a) * (1-y) * p^g * ln(1-p)``; g = 0 is weighted cross-entropy.
+
+    Args:
+        logit: (...) logits of p.
+        label: (...) y: 0 or 1, as probabilities.
+        alpha: a.
+        gamma: g.
+
+    Returns:
+        (...) loss of each logit.
+    """
     entropy = F.binary_cross_entropy_with_logits(logit, label, reduction="none")
     # the probability of the wrong answer, from the logit: 1 - p loses all digits where p is near one
     wrong = torch.sigmoid(torch.where(label > 0.5, -logit, logit))
@@ -110,8 +129,11 @@ class GroupedKeypointLoss(nn.Module):
         """Loss of a batch.
 
         Args:
-            pred: (B, K+G, 4) or (B, K+G, 4 + h*w), the network's output.
-            target: (B, K+G, 3), see :meth:`monai_tavr.codec.KeypointCodec.encode`.
+            pred: (B, K+G, 4) or (B, K+G, 4 + h*w), the network's output: normalised x and y, logit, spread, logits of the cells.
+            target: (B, K+G, 3): normalised x and y, :class:`KeypointState`; see :meth:`monai_tavr.codec.KeypointCodec.encode`.
+
+        Returns:
+            The loss, a scalar.
         """
         name, k, rows = self.schema.name, self.schema.num_keypoints, self.schema.num_keypoints + self.schema.num_groups
         if pred.ndim != 3 or pred.shape[1] != rows or pred.shape[2] < NUM_COLUMNS:
