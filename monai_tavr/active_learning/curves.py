@@ -32,8 +32,8 @@ class LearningCurve:
     """A strategy's error after each round.
 
     Attributes:
-        labels: (R,) labelled frames.
-        errors: (S, R) of each seed.
+        labels: (R,) numbers of labelled frames.
+        errors: (S, R) errors of each seed in pixels of 512.
     """
 
     labels: np.ndarray
@@ -41,12 +41,12 @@ class LearningCurve:
 
     @property
     def mean(self) -> np.ndarray:
-        """(R,)."""
+        """(R,) error, the mean over seeds, in pixels of 512."""
         return np.asarray(self.errors.mean(axis=0))
 
     @property
     def half_interval(self) -> np.ndarray:
-        """(R,) half width of the 95 % interval of the mean over seeds; 0 for a single seed."""
+        """(R,) pixels of 512: half width of the 95 % interval of the mean over seeds; 0 for a single seed."""
         n = len(self.errors)
         if n < 2:
             return np.zeros(len(self.labels))

@@ -30,12 +30,12 @@ class FrameOutputs:
     """N frames. Places are shares of the network input's side (root of its area), so that they compare between cines.
 
     Attributes:
-        xy: (N, K, 2) float32, (x, y) of every point, reported or not.
+        xy: (N, K, 2) float32, (x, y) as shares of the side, of every point, reported or not.
         spread: (N, K) float32 standard deviation of the heat map; 0 where there is none.
         probability: (N, K) float32 in [0, 1], that the point is visible.
         group_probability: (N, G) float32 in [0, 1].
         reported: (N, K) bool, the decision.
-        features: (N, D) float32, the backbone's last map averaged over the frame.
+        features: (N, D) float32, features of the frame: the backbone's last map averaged over the frame.
     """
 
     xy: np.ndarray

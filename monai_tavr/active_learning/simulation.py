@@ -49,6 +49,9 @@ class ReplaySettings:
         gap, patient_lead: see :class:`SpacingRules`.
         image_size: side of the network's input in pixels.
         every: of each cine, every such frame is in the pool.
+
+    Raises:
+    ValueError: a setting is out of its range.
     """
 
     rounds: int = 6

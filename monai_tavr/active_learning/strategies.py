@@ -37,12 +37,15 @@ class FramePool:
     """N frames that may be asked for.
 
     Attributes:
-        cine: (N,) int, which cine.
+        cine: (N,) number of the cine.
         frame: (N,) int, 0-based place in it.
-        patient: (N,) int, whose.
+        patient: (N,) number of the patient.
         uncertainty: (N,) expected number of points to correct.
-        disagreement: (N,) see :func:`monai_tavr.active_learning.uncertainty.disagreement`.
-        features: (N, D) what the frame looks like.
+        disagreement: (N,) number of points that jump, see :func:`monai_tavr.active_learning.uncertainty.disagreement`.
+        features: (N, D) features of what the frame looks like.
+
+    Raises:
+    ValueError: the arrays differ in length.
     """
 
     cine: np.ndarray
@@ -68,6 +71,9 @@ class SpacingRules:
     Attributes:
         gap: least difference between the numbers of two labelled frames of a cine; 1 = none.
         patient_lead: a patient waits while this many labelled frames ahead of the patient with fewest; None = never.
+
+    Raises:
+    ValueError: a setting is below 1.
     """
 
     gap: int = 5

@@ -41,10 +41,10 @@ class FrameArrays:
     """N labelled frames, ready for the network.
 
     Attributes:
-        images: (N, 1, s, s) float16, normalised.
+        images: (N, 1, h, w) float16, normalised grey levels.
         xy: (N, K, 2) float32 true places as shares of the side; 0 where not visible.
         state: (N, K) int8 of :class:`KeypointState`.
-        cine, frame, patient: (N,) int.
+        cine, frame, patient: (N,) 0-based numbers of the cine, of the frame in it, and of the patient.
     """
 
     images: np.ndarray
@@ -64,7 +64,12 @@ class FrameArrays:
 
 @dataclass(frozen=True, eq=False)
 class Lessons:
-    """Frames to train on: images (N, 1, s, s) float16 and targets (N, K+G, 3)."""
+    """Frames to train on.
+
+    Attributes:
+        images: (N, 1, h, w) float16, normalised grey levels.
+        targets: (N, K+G, 3): normalised x and y, :class:`KeypointState`; see :meth:`monai_tavr.codec.KeypointCodec.encode`.
+    """
 
     images: Tensor
     targets: Tensor
@@ -155,6 +160,9 @@ class Student:
         image_size: side of its input in pixels, a multiple of 32.
         schema: keypoint schema.
         seed: of the first weights.
+
+    Raises:
+    ValueError: ``image_size`` is no such multiple.
     """
 
     def __init__(self, *, image_size: int = 96, schema: KeypointSchema = TAVR11, seed: int = 0) -> None:

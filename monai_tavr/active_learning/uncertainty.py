@@ -57,6 +57,9 @@ class PointUncertainty:
         fitted_on: which data, in words; empty = not fitted.
         points: how many points it was fitted on.
         ece: expected calibration error on those.
+
+    Raises:
+    ValueError: the coefficients are not five finite numbers.
     """
 
     coefficients: tuple[float, ...] = (1.0, 0.3, 2.0, 1.0, 0.0)
@@ -78,7 +81,14 @@ class PointUncertainty:
         return self.of_points(outputs, schema).sum(axis=1)
 
     def check(self, outputs: FrameOutputs, xy: np.ndarray, state: np.ndarray, schema: KeypointSchema = TAVR11) -> dict[str, Any]:
-        """:func:`monai_tavr.evaluation.calibration.calibration` on labelled frames; arguments as in :func:`needs_correction`."""
+        """:func:`monai_tavr.evaluation.calibration.calibration` on labelled frames.
+
+        Args:
+            outputs: of N frames.
+            xy: (N, K, 2) true places as shares of the side; anything where not visible.
+            state: (N, K) of :class:`KeypointState`.
+            schema: of the K points.
+        """
         labelled = state != KeypointState.UNLABELLED
         return calibration(self.of_points(outputs, schema)[labelled], needs_correction(outputs, xy, state)[labelled])
 
@@ -115,7 +125,15 @@ def fit_uncertainty(
     weights_sha256: str = "",
     fitted_on: str = "",
 ) -> PointUncertainty:
-    """Fit on labelled frames by Newton's method; arguments as in :func:`needs_correction`.
+    """Fit on labelled frames by Newton's method.
+
+    Args:
+        outputs: of N frames.
+        xy: (N, K, 2) true places as shares of the side; anything where not visible.
+        state: (N, K) of :class:`KeypointState`.
+        schema: of the K points.
+        weights_sha256: of the network's weights, to know whom the result belongs to.
+        fitted_on: which data, in words.
 
     Raises:
         ValueError: nothing is labelled.
@@ -165,11 +183,11 @@ def disagreement(outputs: FrameOutputs, cine: np.ndarray, frame: np.ndarray) -> 
 
     Args:
         outputs: of N frames.
-        cine: (N,) int, which cine each frame belongs to.
-        frame: (N,) int, its place in it; the neighbours are the nearest frames among those given.
+        cine: (N,) number of the cine that each frame belongs to.
+        frame: (N,) 0-based number of the frame in it; the neighbours are the nearest frames among those given.
 
     Returns:
-        (N,) in units of points: 1 for a visible point that jumps by a tenth of the side or more, or appears for one frame.
+        (N,) number of points: 1 for a visible point that jumps by a tenth of the side or more, or appears for one frame.
         0 for a frame without neighbours.
     """
     order = np.lexsort((frame, cine))
