@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print and write."""
+    """Measure, print and write. Raises ValueError for a ``--repeat`` or ``--every`` that measures nothing."""
     from monai_tavr.files import write_json_atomically
 
     if args.repeat < 1 or args.every < 2:

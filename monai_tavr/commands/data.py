@@ -26,7 +26,7 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, split: str) -> None:
 
 
 def labelled_cines(args: argparse.Namespace, schema: KeypointSchema) -> list[LabelledCine]:
-    """The files of the split that the shared arguments ask for, with their labels."""
+    """The files of the split that the shared arguments ask for, with their labels. Raises ValueError if none is labelled."""
     from monai_tavr.evaluation.frames import group_by_cine
     from monai_tavr.training.datasets import load_datalist
 

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, check and write."""
+    """Read, check and write. Raises ValueError if the lists hold no point."""
     from monai_tavr.dicom import open_cine
     from monai_tavr.formats.label_json import write_label_json
     from monai_tavr.formats.slicer_markups import VolumeGrid, label_from_markups, read_markups

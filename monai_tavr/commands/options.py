@@ -59,7 +59,7 @@ def chosen_schema(args: argparse.Namespace) -> KeypointSchema | None:
 
 
 def positive_number(text: str) -> float:
-    """A finite number above 0; for argparse's ``type``."""
+    """A finite number above 0; for argparse's ``type``. Raises ArgumentTypeError for anything else."""
     try:
         value = float(text)
     except ValueError:
@@ -70,7 +70,7 @@ def positive_number(text: str) -> float:
 
 
 def parse_frames(text: str) -> list[int]:
-    """``0-10,20`` -> 0 to 10 and 20, sorted, each once; for argparse's ``type``."""
+    """``0-10,20`` -> 0 to 10 and 20, sorted, each once; for argparse's ``type``. Else raises ArgumentTypeError."""
     frames: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
