@@ -1,8 +1,8 @@
 """The one data type of the project: a keypoint schema and the keypoints of one frame.
 
-A schema names the points, the groups whose members appear and vanish together (paper, section on grouped structure), the pairs
-that a mirror image exchanges, and how points are drawn and coded. It comes from YAML, so a project with other points needs no
-code. Nothing else in the package knows how many points there are.
+A schema names the points, the groups whose members appear and vanish together (paper, section on grouped structure), the stages
+of the procedure and the groups that each allows, the pairs that a mirror image exchanges, and how points are drawn and coded. It
+comes from YAML, so a project with other points needs no code. Nothing else in the package knows how many points there are.
 
 Coordinates are (x, y) = (column, row) in native image pixels, 0 = centre of the first pixel.
 """
@@ -21,10 +21,14 @@ from typing import Any
 import numpy as np
 import yaml
 
-__all__ = ["TAVR11", "KeypointSchema", "KeypointState", "Keypoints", "load_schema"]
+__all__ = ["ANY_STAGE", "TAVR11", "KeypointSchema", "KeypointState", "Keypoints", "Stage", "load_schema"]
+
+ANY_STAGE = "any"
+"""Id of the stage that every schema has: nothing is stated, all groups can be there."""
 
 _DEFAULT_COLOR = "#ffd54f"
-_SCHEMA_KEYS = {"name", "groups", "flip_pairs", "skeleton", "descriptions", "dicom_codes"}
+_SCHEMA_KEYS = {"name", "extends", "groups", "stages", "flip_pairs", "skeleton", "descriptions", "dicom_codes"}
+_STAGE_KEYS = {"id", "title", "groups"}
 
 
 class KeypointState(IntEnum):
@@ -36,12 +40,30 @@ class KeypointState(IntEnum):
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A stage of the procedure.
+
+    Attributes:
+        id: name for programs, e.g. ``survey``.
+        title: words for people.
+        groups: names of the groups that can be there; points of all others are absent.
+    """
+
+    id: str
+    title: str
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class KeypointSchema:
     """Names, groups and drawing of a set of K keypoints.
 
     Attributes:
         name: name of the schema, e.g. ``TAVR11``.
         groups: group name -> names of its points. Every point belongs to exactly one group.
+        stages: stages of the procedure, in their order; none = nothing is known of stages, and all groups can always be there.
+        extends: names of the schemas that this one has grown from: their labels are labels of this one, with the points that they
+            do not know unlabelled.
         flip_pairs: pairs of names that a mirror image exchanges.
         skeleton: pairs of names joined by a line in overlays.
         colors: group name -> ``#rrggbb``.
@@ -50,11 +72,13 @@ class KeypointSchema:
         dicom_codes: point name -> (code value, coding scheme, meaning) of its finding site.
 
     Raises:
-        ValueError: a name is repeated, unknown, or not an identifier.
+        ValueError: a name is repeated, unknown, or not an identifier; a stage allows no group, or an unknown one.
     """
 
     name: str
     groups: Mapping[str, tuple[str, ...]]
+    stages: tuple[Stage, ...] = ()
+    extends: tuple[str, ...] = ()
     flip_pairs: tuple[tuple[str, str], ...] = ()
     skeleton: tuple[tuple[str, str], ...] = ()
     colors: Mapping[str, str] = field(default_factory=dict)
@@ -74,7 +98,7 @@ class KeypointSchema:
         repeated = sorted({n for n in names if names.count(n) > 1})
         if repeated:
             raise ValueError(f"schema {self.name!r}: point {repeated[0]!r} stands in more than one place; a point has one group")
-        for n in (*names, *self.groups):
+        for n in (*names, *self.groups, *(stage.id for stage in self.stages)):
             if not n.replace("_", "").replace("-", "").isalnum():
                 raise ValueError(f"schema {self.name!r}: {n!r} is not a name; use letters, digits, '_' and '-'")
         for what, pairs in (("flip_pairs", self.flip_pairs), ("skeleton", self.skeleton)):
@@ -93,11 +117,27 @@ class KeypointSchema:
                     raise ValueError(
                         f"schema {self.name!r}: {what} names the unknown group {g!r}; groups are {list(self.groups)}"
                     )
+        self._check_stages()
+
+    def _check_stages(self) -> None:
+        taken = {ANY_STAGE}
+        for stage in self.stages:
+            if stage.id in taken:
+                reason = "stands for no stage in particular" if stage.id == ANY_STAGE else "stands in more than one place"
+                raise ValueError(f"schema {self.name!r}: stage {stage.id!r} {reason}; give it another id")
+            taken.add(stage.id)
+            if not stage.groups:
+                raise ValueError(f"schema {self.name!r}: stage {stage.id!r} allows no group; leave it out")
+            for g in stage.groups:
+                if g not in self.groups:
+                    raise ValueError(
+                        f"schema {self.name!r}: stage {stage.id!r} names the unknown group {g!r}; groups are {list(self.groups)}"
+                    )
 
     def __reduce__(self) -> tuple[Any, ...]:
         # mapping proxies do not pickle; data loaders send schemas to their workers
         mappings = (dict(self.colors), dict(self.titles), dict(self.descriptions), dict(self.dicom_codes))
-        return (type(self), (self.name, dict(self.groups), self.flip_pairs, self.skeleton, *mappings))
+        return (type(self), (self.name, dict(self.groups), self.stages, self.extends, self.flip_pairs, self.skeleton, *mappings))
 
     def __eq__(self, other: object) -> bool:
         # mappings compare without order, but the order of the groups is the order of the rows
@@ -158,6 +198,23 @@ class KeypointSchema:
         """``#rrggbb`` of a point: its group's colour."""
         return self.colors.get(self.group_of(name), _DEFAULT_COLOR)
 
+    def groups_at(self, stage: str) -> tuple[str, ...] | None:
+        """Names of the groups that can be there at a stage of the procedure, by its id; None = all.
+
+        Raises:
+            ValueError: the schema has no such stage; the message names those it has.
+        """
+        if stage == ANY_STAGE:
+            return None
+        for known in self.stages:
+            if known.id == stage:
+                return tuple(g for g in self.groups if g in known.groups)
+        raise ValueError(f"no stage {stage!r}; stages of {self.name} are {[ANY_STAGE, *(s.id for s in self.stages)]}")
+
+    def reads(self, name: str) -> bool:
+        """Whether labels of the schema of that name are labels of this one: of itself, and of those that it extends."""
+        return name == self.name or name in self.extends
+
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], *, where: str = "schema") -> KeypointSchema:
         """Build a schema from parsed YAML (see ``schemas/tavr11.yaml``). Raises ValueError naming ``where`` and the fault."""
@@ -169,10 +226,13 @@ class KeypointSchema:
         groups = content.get("groups")
         if not isinstance(groups, Mapping) or not all(isinstance(g, Mapping) and "points" in g for g in groups.values()):
             raise ValueError(f"{where}: 'groups' must map each group's name to {{points: [...], color: ..., title: ...}}")
+        extends = content.get("extends") or ()
         try:
             return cls(
                 name=str(content.get("name", Path(where).stem)),
                 groups={str(g): tuple(str(n) for n in v["points"]) for g, v in groups.items()},
+                stages=tuple(_stage_from_dict(s, f"stages[{i}]") for i, s in enumerate(content.get("stages") or ())),
+                extends=(extends,) if isinstance(extends, str) else tuple(str(n) for n in extends),
                 flip_pairs=tuple((str(a), str(b)) for a, b in content.get("flip_pairs") or ()),
                 skeleton=tuple((str(a), str(b)) for a, b in content.get("skeleton") or ()),
                 colors={str(g): str(v["color"]) for g, v in groups.items() if "color" in v},
@@ -193,12 +253,23 @@ class KeypointSchema:
         }
         return {
             "name": self.name,
+            "extends": list(self.extends),
             "groups": groups,
+            "stages": [{"id": s.id, "title": s.title, "groups": list(s.groups)} for s in self.stages],
             "flip_pairs": [list(p) for p in self.flip_pairs],
             "skeleton": [list(p) for p in self.skeleton],
             "descriptions": dict(self.descriptions),
             "dicom_codes": {n: list(c) for n, c in self.dicom_codes.items()},
         }
+
+
+def _stage_from_dict(content: Any, where: str) -> Stage:
+    if not isinstance(content, Mapping) or not {"id", "groups"} <= set(content) <= _STAGE_KEYS:
+        raise ValueError(f"{where} must be {{id: ..., title: ..., groups: [...]}}, got {content!r}")
+    groups = content["groups"]
+    if isinstance(groups, str) or not isinstance(groups, Sequence):
+        raise ValueError(f"{where}: 'groups' must be a list of names of groups, got {groups!r}")
+    return Stage(str(content["id"]), str(content.get("title", content["id"])), tuple(str(g) for g in groups))
 
 
 def load_schema(source: str | os.PathLike[str] | KeypointSchema) -> KeypointSchema:

@@ -29,7 +29,15 @@ import numpy as np
 from monai_tavr.files import write_json_atomically
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, load_schema
 
-__all__ = ["KeypointPostprocess", "Thresholds", "check_groups", "load_postprocess", "read_thresholds", "write_thresholds"]
+__all__ = [
+    "KeypointPostprocess",
+    "Thresholds",
+    "allowed_groups_of",
+    "check_groups",
+    "load_postprocess",
+    "read_thresholds",
+    "write_thresholds",
+]
 
 _FILE_KEYS = {"schema", "thresholds", "group_thresholds", "spread_floor", "selected_on"}
 
@@ -55,6 +63,26 @@ def check_groups(schema: KeypointSchema, groups: Sequence[str] | None) -> tuple[
         if g not in schema.groups:
             raise ValueError(f"allowed_groups names the unknown group {g!r}; groups of {schema.name} are {list(schema.groups)}")
     return tuple(g for g in schema.groups if g in groups)
+
+
+def allowed_groups_of(
+    schema: KeypointSchema, *, stage: str | None = None, groups: Sequence[str] | None = None
+) -> tuple[str, ...] | None:
+    """The groups that can be there, stated by a stage of the procedure or by name; None = all.
+
+    Args:
+        schema: whose stages and groups they are.
+        stage: id of one of its stages, or ``any``; None = not stated.
+        groups: names of groups; None = not stated.
+
+    Raises:
+        ValueError: both are stated, or one is unknown.
+    """
+    if stage is None:
+        return check_groups(schema, groups)
+    if groups is not None:
+        raise ValueError(f"stage {stage!r} and allowed_groups {list(groups)} are both given; give one of them")
+    return schema.groups_at(stage)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from monai_tavr.codec import KeypointCodec
 from monai_tavr.devices import fastest_precision, select_device
 from monai_tavr.keypoints import Keypoints, KeypointSchema
 from monai_tavr.label import CineLabel, PointEdit
-from monai_tavr.postprocess import KeypointPostprocess, Thresholds, check_groups, read_thresholds
+from monai_tavr.postprocess import KeypointPostprocess, Thresholds, allowed_groups_of, read_thresholds
 from monai_tavr.transforms.framing import FrameFit, prepare_frames
 
 __all__ = ["FramePrediction", "KeypointPredictor"]
@@ -62,7 +62,8 @@ class KeypointPredictor:
         schema: another keypoint schema than the bundle's, by name, path or as it is; the weights must fit it.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         batch_size: frames per forward pass.
-        allowed_groups: groups that can be there at this stage of the procedure; None = all.
+        allowed_groups: groups that can be there; None = all.
+        stage: the same by a stage of the procedure, one of the schema's; None = not stated.
         precision: ``fp32``; ``bf16`` (autocast: about twice as fast where the processor computes in it, and locations move by
             hundredths of a pixel); or ``auto``: bf16 on CUDA and on such processors, else fp32.
         postprocess: the decision rules; None = the bundle's thresholds, or 0.5 where it has none.
@@ -81,6 +82,7 @@ class KeypointPredictor:
         device: str | torch.device = "auto",
         batch_size: int = 8,
         allowed_groups: Sequence[str] | None = None,
+        stage: str | None = None,
         precision: str = "fp32",
         postprocess: KeypointPostprocess | None = None,
     ) -> None:
@@ -98,7 +100,8 @@ class KeypointPredictor:
         shipped = self._shipped_thresholds()
         self.spread_floor = shipped.spread_floor
         rules = postprocess or KeypointPostprocess.from_thresholds(shipped, schema=self.schema)
-        self.postprocess = rules if allowed_groups is None else rules.with_groups(allowed_groups)
+        allowed = allowed_groups_of(self.schema, stage=stage, groups=allowed_groups)
+        self.postprocess = rules if allowed is None else rules.with_groups(allowed)
 
     @property
     def version(self) -> str:
@@ -121,6 +124,7 @@ class KeypointPredictor:
         *,
         frames: Sequence[int] | None = None,
         allowed_groups: Sequence[str] | None = _AS_BUILT,
+        stage: str | None = None,
         progress: Progress | None = None,
     ) -> list[Keypoints]:
         """The keypoints of a cine.
@@ -128,16 +132,17 @@ class KeypointPredictor:
         Args:
             source: path of a file or of a folder of single frames; a :class:`Cine`; or frames (F, H, W) or (H, W), grey.
             frames: 0-based indices, in the order wanted; None = all.
-            allowed_groups: groups that can be there, instead of those given when the predictor was built; None = all.
+            allowed_groups: groups that can be there, instead of those stated when the predictor was built; None = all.
+            stage: the same by a stage of the procedure, one of the schema's.
             progress: called with (frames done, frames in all) after every batch.
 
         Returns:
             One :class:`Keypoints` per frame, with the scores of all points.
 
         Raises:
-            ValueError: the source cannot be read, a frame is not in it, or a group is unknown.
+            ValueError: the source cannot be read, a frame is not in it, or a group or stage is unknown.
         """
-        found = self.stream(source, frames=frames, allowed_groups=allowed_groups, progress=progress)
+        found = self.stream(source, frames=frames, allowed_groups=allowed_groups, stage=stage, progress=progress)
         return [p.keypoints for p in found]
 
     def predict_label(
@@ -146,12 +151,13 @@ class KeypointPredictor:
         *,
         frames: Sequence[int] | None = None,
         allowed_groups: Sequence[str] | None = _AS_BUILT,
+        stage: str | None = None,
         progress: Progress | None = None,
     ) -> CineLabel:
         """The same as a label, ready for :func:`monai_tavr.formats.label_json.write_label_json`, signed by the model."""
         cine = source if isinstance(source, Cine) else _open(source)
         chosen = None if frames is None else sorted(set(frames))
-        found = self.stream(cine, frames=chosen, allowed_groups=allowed_groups, progress=progress)
+        found = self.stream(cine, frames=chosen, allowed_groups=allowed_groups, stage=stage, progress=progress)
         return self.label(cine, list(found))
 
     def label(self, cine: Cine, predictions: Sequence[FramePrediction | Keypoints]) -> CineLabel:
@@ -178,6 +184,7 @@ class KeypointPredictor:
         *,
         frames: Sequence[int] | None = None,
         allowed_groups: Sequence[str] | None = _AS_BUILT,
+        stage: str | None = None,
         progress: Progress | None = None,
     ) -> Iterator[FramePrediction]:
         """As :meth:`predict`, frame after frame as they come, with spread and group probabilities.
@@ -186,8 +193,9 @@ class KeypointPredictor:
             ValueError: the source cannot be read, a frame is not in it, or a group is unknown.
         """
         rules = self.postprocess
-        if allowed_groups is not _AS_BUILT:
-            rules = rules.with_groups(check_groups(self.schema, allowed_groups))
+        if stage is not None or allowed_groups is not _AS_BUILT:
+            groups = None if allowed_groups is _AS_BUILT else allowed_groups
+            rules = rules.with_groups(allowed_groups_of(self.schema, stage=stage, groups=groups))
         read, number, spacing = _reader(source)
         chosen = range(number) if frames is None else [int(f) for f in frames]
         for f in chosen:

@@ -144,6 +144,18 @@ def test_frames_and_groups_are_chosen(call, tmp_path):
     assert "unknown group 'valve'; groups of TAVR11 are ['anatomical', 'instrumental', 'contour']" in err
 
 
+def test_a_stage_rules_groups_out(call, tmp_path, capsys):
+    source = cine(tmp_path / "b.dcm")
+    assert call("predict", source, "--out", tmp_path, "--frames", "0", "--stage", "survey")[0] == 0
+    assert read_label_json(tmp_path / "b.json").frames[0].visible.tolist() == [True] * 4 + [False] * 7
+    code, _, err = call("predict", source, "--out", tmp_path, "--stage", "lunch")
+    assert code == 2
+    assert "no stage 'lunch'; stages of TAVR11 are ['any', 'survey', 'crossing', 'deployment', 'follow-up']" in err
+    with pytest.raises(SystemExit):
+        call("predict", source, "--out", tmp_path, "--stage", "survey", "--allowed-groups", "contour")
+    assert "not allowed with argument --stage" in capsys.readouterr().err
+
+
 def test_overlays_of_a_cine(call, tmp_path):
     source = cine(tmp_path / "b.dcm")
     code, *_ = call("predict", source, "--out", tmp_path, "--overlay", "png", "--overlay", "gif", "--overlay", "mp4")

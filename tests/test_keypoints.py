@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import monai_tavr
-from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState, load_schema
+from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState, Stage, load_schema
 
 SMALL = KeypointSchema(
     name="SMALL",
@@ -105,6 +105,11 @@ def test_a_schema_cannot_be_changed_and_can_be_sent():
         ({"dicom_codes": {"X": ("1", "2", "3")}}, "dicom_codes names the unknown point 'X'"),
         ({"colors": {"T": "#000000"}}, r"colors names the unknown group 'T'; groups are \['line', 'tip'\]"),
         ({"titles": {"T": "?"}}, "titles names the unknown group 'T'"),
+        ({"stages": (Stage("a", "A", ("tap",)),)}, r"stage 'a' names the unknown group 'tap'; groups are \['line', 'tip'\]"),
+        ({"stages": (Stage("a", "A", ()),)}, "stage 'a' allows no group; leave it out"),
+        ({"stages": (Stage("a", "A", ("tip",)), Stage("a", "B", ("line",)))}, "stage 'a' stands in more than one place"),
+        ({"stages": (Stage("any", "A", ("tip",)),)}, "stage 'any' stands for no stage in particular"),
+        ({"stages": (Stage("a b", "A", ("tip",)),)}, "'a b' is not a name"),
     ],
 )
 def test_a_schema_refuses_what_does_not_fit(changes, message):
@@ -134,6 +139,9 @@ def test_a_users_own_file(tmp_path):
         ("groups: {g: {points: [A, B]}}\nflip_pairs: [[A]]", "not enough values"),
         ("groups: {g: {points: [A]}}\ndicom_codes: {A: [1]}", "index out of range"),
         ("groups: {g: {points: 3}}", "not iterable"),
+        ("groups: {g: {points: [A]}}\nstages: {a: [g]}", r"stages\[0\] must be {id: ..., title: ..., groups: \[...\]}, got 'a'"),
+        ("groups: {g: {points: [A]}}\nstages: [{id: a}]", r"stages\[0\] must be"),
+        ("groups: {g: {points: [A]}}\nstages: [{id: a, groups: g}]", "'groups' must be a list of names of groups, got 'g'"),
         ("groups: {", "not valid YAML"),
     ],
 )
@@ -143,6 +151,28 @@ def test_a_bad_file_is_named_with_its_fault(tmp_path, text, message):
     with pytest.raises(ValueError, match=message) as caught:
         load_schema(path)
     assert str(path) in str(caught.value)
+
+
+def test_stages_of_the_procedure():
+    assert [s.id for s in TAVR11.stages] == ["survey", "crossing", "deployment", "follow-up"]
+    assert TAVR11.stages[1].title == "Crossing, positioning"
+    assert TAVR11.groups_at("crossing") == ("anatomical", "instrumental")
+    assert TAVR11.groups_at("any") is None
+    with pytest.raises(ValueError, match=r"no stage 'before'; stages of AUTHORS10 are \['any'\]"):
+        load_schema("authors10").groups_at("before")
+    backwards = replace(SMALL, stages=(Stage("late", "Late", ("tip", "line")),))
+    assert backwards.groups_at("late") == ("line", "tip")
+
+
+def test_stages_and_ancestors_are_read_and_written(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: OLD\ngroups: {g: {points: [A]}}\nstages:\n  - {id: 1, groups: [g]}\n")
+    schema = load_schema(path)
+    assert (schema.stages, schema.extends) == ((Stage("1", "1", ("g",)),), ("OLD",))
+    assert [schema.reads(name) for name in ("mine", "OLD", "TAVR11")] == [True, True, False]
+    assert KeypointSchema.from_dict(schema.to_dict()) == schema
+    assert pickle.loads(pickle.dumps(schema)) == schema  # noqa: S301 - our own bytes
+    assert replace(schema, stages=()) != schema
 
 
 def test_an_unknown_name_lists_the_known():

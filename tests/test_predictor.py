@@ -102,6 +102,17 @@ def test_allowed_groups_are_obeyed_and_can_be_changed_per_call(bundle, predictor
         KeypointPredictor(bundle, device="cpu", allowed_groups=["valve"])
 
 
+def test_a_stage_allows_its_groups(bundle, predictor):
+    survey = KeypointPredictor(bundle, device="cpu", stage="survey")
+    assert survey.predict(FRAMES[0])[0].visible.tolist() == [True] * 4 + [False] * 7
+    assert survey.predict(FRAMES[0], stage="follow-up")[0].visible.tolist() == [True] * 4 + [False] * 4 + [True, False, True]
+    assert survey.predict(FRAMES[0], stage="any")[0].visible.sum() == 10
+    with pytest.raises(ValueError, match=r"no stage 'lunch'; stages of TAVR11 are \['any', 'survey', 'crossing', 'deployment', "):
+        predictor.predict(FRAMES[0], stage="lunch")
+    with pytest.raises(ValueError, match=r"stage 'survey' and allowed_groups \['contour'\] are both given"):
+        predictor.predict(FRAMES[0], stage="survey", allowed_groups=["contour"])
+
+
 def test_thresholds_lie_beside_the_weights(tmp_path):
     root = write_bundle(tmp_path / "b", present={"AA1": 0.4, "CT": 0.6}, thresholds={"AA1": 0.3, "CT": 0.7})
     visible = KeypointPredictor(root, device="cpu").predict(FRAMES[0])[0].visible

@@ -25,7 +25,7 @@ _SHEET_FRAMES = 12
 _EPILOG = """examples:
   monai-tavr predict run.dcm --out results
   monai-tavr predict study/ other/run.dcm --out results --overlay png --overlay mp4
-  monai-tavr predict run.dcm --out results --frames 0-10,20 --allowed-groups anatomical,instrumental
+  monai-tavr predict run.dcm --out results --frames 0-10,20 --stage survey
 
 Inputs are DICOM XA/RF files, folders of them (searched through), a series of single frames, PNG, JPEG and NIfTI.
 The points of a/b.dcm go to DIR/b.json. A second input of that name, c/b.dcm, goes to DIR/c_b.json: as many parent folders are
@@ -44,12 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--overlay", choices=["png", "gif", "mp4"], action="append", default=[], help="also draw the points; may be repeated"
     )
     parser.add_argument("--frames", type=parse_frames, metavar="LIST", help="only these frames, e.g. 0-10,20; the first is 0")
-    parser.add_argument(
-        "--allowed-groups",
-        type=parse_names,
-        metavar="NAMES",
-        help="groups that can be there at this stage of the procedure, e.g. anatomical,contour; all others are absent",
+    stated = parser.add_mutually_exclusive_group()
+    stated.add_argument(
+        "--stage", metavar="ID", help="stage of the procedure, one of the schema's, e.g. survey; groups it rules out are absent"
     )
+    stated.add_argument("--allowed-groups", type=parse_names, metavar="NAMES", help="the same by groups, e.g. anatomical,contour")
     parser.add_argument("--quiet", action="store_true", help="print failures only")
     add_model_arguments(parser)
 
@@ -111,7 +110,7 @@ def _find(paths: Sequence[Path]) -> tuple[list[Path], list[tuple[Path, str]]]:
 def run(args: argparse.Namespace) -> int:
     """Predict; returns 0, 1 if some inputs failed, or raises ValueError if there is nothing to do."""
     sources, failed = _find(args.paths)
-    predictor = build_predictor(args, allowed_groups=args.allowed_groups)
+    predictor = build_predictor(args, allowed_groups=args.allowed_groups, stage=args.stage)
     args.out.mkdir(parents=True, exist_ok=True)
     started, frames = time.perf_counter(), 0
     for job in name_outputs(sources):

@@ -108,7 +108,7 @@ def label_from_dict(content: Any, *, schema: KeypointSchema = TAVR11, where: str
     top = _mapping(content, where, known, required={"schema", "image", "frames"})
     if top["schema"] != SCHEMA_ID:
         raise ValueError(f"{where}: 'schema' is {top['schema']!r}; this version reads {SCHEMA_ID!r}")
-    if top.get("keypoints", schema.name) != schema.name:
+    if not schema.reads(top.get("keypoints", schema.name)):
         raise ValueError(f"{where}: keypoints of schema {top['keypoints']!r}, expected {schema.name!r}")
     image = _image_from_dict(top["image"], f"{where}: image")
     if not isinstance(top["frames"], list):

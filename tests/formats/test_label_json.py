@@ -6,13 +6,14 @@ import copy
 import json
 import os
 import stat
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from monai_tavr.files import write_json_atomically
 from monai_tavr.formats.label_json import SCHEMA_ID, label_from_dict, label_to_dict, read_label_json, write_label_json
-from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, load_schema
+from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState, load_schema
 from monai_tavr.label import CineLabel, ImageInfo, PointEdit, Revision
 
 IMAGE = ImageInfo(
@@ -138,6 +139,16 @@ def test_a_label_of_another_schema_is_refused_even_without_points():
     with pytest.raises(ValueError, match="keypoints of schema 'AUTHORS10', expected 'TAVR11'"):
         label_from_dict(content, where="a.json")
     assert label_from_dict(content, schema=load_schema("authors10")).frames == ()
+
+
+def test_a_label_from_before_a_group_was_added_leaves_its_points_unlabelled():
+    grown = replace(TAVR11, name="GROWN", extends=("TAVR11",), groups={"wire": ("GW",), **TAVR11.groups})
+    label = CineLabel(IMAGE, (Keypoints.from_points(TAVR11, {"AA1": (3, 4), "PT": None}, frame=4),))
+    (frame,) = label_from_dict(label_to_dict(label), schema=grown).frames
+    assert frame.schema is grown
+    assert (frame.state[0], frame.xy[1].tolist(), frame.state[grown.index("PT")]) == (KeypointState.UNLABELLED, [3, 4], 0)
+    with pytest.raises(ValueError, match="keypoints of schema 'GROWN', expected 'TAVR11'"):
+        label_from_dict(label_to_dict(CineLabel(IMAGE, (frame,))))
 
 
 def test_missing_names_and_frames_are_unlabelled():

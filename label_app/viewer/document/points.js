@@ -3,6 +3,9 @@
 // a group is known by its shape as well as by its colour: red and green look alike to one man in twelve
 const SHAPES = ['circle', 'square', 'diamond', 'triangle'];
 
+/** The stage that every schema has: nothing is stated, and all groups can be there. */
+const ANY_STAGE = { id: 'any', title: 'Any stage', groups: null };
+
 /** A schema as the server sends it, with what the viewer looks up in it. */
 export class Schema {
   constructor(content) {
@@ -14,6 +17,8 @@ export class Schema {
       shape: SHAPES[index % SHAPES.length],
       points: group.points,
     }));
+    /** Stages of the procedure, and the groups that can be there; null: all. The model obeys. */
+    this.stages = [ANY_STAGE, ...(content.stages ?? [])];
     this.skeleton = content.skeleton ?? [];
     this.descriptions = content.descriptions ?? {};
     this.names = this.groups.flatMap(group => group.points);

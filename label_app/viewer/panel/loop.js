@@ -1,7 +1,6 @@
 // The loop of the panel: next sample, predict, submit; the stage of the procedure and the strategy that chooses.
 
 import { choice, commandButton, element, setText } from './element.js';
-import { STAGES } from '../session/predicting.js';
 
 /** Names of strategies for people; others go by their own name. */
 const STRATEGIES = {
@@ -48,7 +47,7 @@ export function buildLoop(session) {
     for (const one of [frame, series, stop]) one.update();
     asking.hidden = Boolean(model.jobHere);
     updateProgress(model.jobHere);
-    stage.update(session.image ? STAGES.map(({ id, title }) => [id, title]) : [], model.stage);
+    stage.update(session.image ? model.stages.map(({ id, title }) => [id, title]) : [], model.stage);
     strategy.update(strategies.map(name => [name, STRATEGIES[name] ?? `Next: ${name}`]), work.strategy);
   };
   return { node, update };

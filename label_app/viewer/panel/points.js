@@ -3,6 +3,7 @@
 import { button, element, setText } from './element.js';
 import { icon, shape } from './icons.js';
 import { isUncertain } from '../document/points.js';
+import { GROUP_KEYS } from '../session/commands.js';
 
 export function buildPoints(session) {
   const node = element('div', { className: 'tavr-groups' });
@@ -34,7 +35,8 @@ function groupCard(session, group, index) {
     element('span', { textContent: 'absent' })
   );
   const rows = group.points.map(name => pointRow(session, name, group));
-  const title = element('h3', { title: `Key ${index + 1} goes through these points` }, group.title);
+  const keyed = index < GROUP_KEYS ? { title: `Key ${index + 1} goes through these points` } : {};
+  const title = element('h3', keyed, group.title);
   const head = element('header', {}, shape(group.shape), title, count, absent);
   const node = element('section', { className: 'tavr-group', role: 'group', aria: { label: group.title } }, head);
   node.append(...rows.map(row => row.node));

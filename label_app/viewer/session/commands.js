@@ -2,6 +2,9 @@
 
 const JUMP = 10; // frames
 
+/** Groups that have a key, 1 to 9; a schema may have more. */
+export const GROUP_KEYS = 9;
+
 /**
  * @typedef {Object} Command
  * @property {string} id
@@ -55,9 +58,9 @@ export const COMMANDS = [
     when: s => s.work.canSubmit,
   }),
 
-  ...['first', 'second', 'third'].map((which, i) =>
-    command('Points', `group-${i + 1}`, [`${i + 1}`], `Choose the next point of the ${which} group`, s => s.edit.chooseInGroup(i), {
-      when: hasDocument,
+  ...Array.from({ length: GROUP_KEYS }, (_, i) =>
+    command('Points', `group-${i + 1}`, [`${i + 1}`], 'Choose the next point of the group of that number', s => s.edit.chooseInGroup(i), {
+      when: s => hasDocument(s) && i < s.schema.groups.length,
     })
   ),
   command('Points', 'next-point', [']'], 'Choose the next point', s => s.edit.chooseNext(1), { when: hasDocument }),

@@ -47,8 +47,8 @@ export class Editing {
 
   /** Step through the points of a group: each call takes the next. */
   chooseInGroup(index) {
-    const names = this.session.schema?.groups[index]?.points;
-    if (names) this.choose(names[(names.indexOf(this.selected) + 1) % names.length]);
+    const names = this.session.schema.groups[index].points;
+    this.choose(names[(names.indexOf(this.selected) + 1) % names.length]);
   }
 
   chooseNext(step) {

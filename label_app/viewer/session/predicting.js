@@ -6,15 +6,6 @@ const FRAMES_PER_REQUEST = 8; // a portion takes about a second on a CPU: progre
 const POLL_MS = 700;
 const FAILED = 'The model could not be loaded. The log of the server says why; points can be placed by hand meanwhile.';
 
-/** Stages of the procedure and the groups that can be there, by name of the group; the model obeys. */
-export const STAGES = [
-  { id: 'any', title: 'Any stage', groups: null },
-  { id: 'survey', title: 'Survey aortogram', groups: ['anatomical'] },
-  { id: 'crossing', title: 'Crossing, positioning', groups: ['anatomical', 'instrumental'] },
-  { id: 'deployment', title: 'Deployment', groups: ['anatomical', 'instrumental', 'contour'] },
-  { id: 'follow-up', title: 'Follow-up', groups: ['anatomical', 'contour'] },
-];
-
 export class Predicting {
   state = { state: 'loading', version: null, sha256: null, problem: null, warning: null };
   job = null; // {imageId, what, done, total, abort}
@@ -67,13 +58,18 @@ export class Predicting {
   }
 
   get stage() {
-    return this.#stages.get(this.session.image?.id) ?? 'any';
+    return (this.stages.find(stage => stage.id === this.#stages.get(this.session.image?.id)) ?? this.stages[0])?.id;
+  }
+
+  /** Of the procedure, as the schema names them; the first states nothing. */
+  get stages() {
+    return this.session.schema?.stages ?? [];
   }
 
   /** State the stage of the cine on screen; what is already predicted stays until it is predicted again. */
   setStage(id) {
     const { session } = this;
-    if (!session.image || !STAGES.some(stage => stage.id === id)) return;
+    if (!session.image || !this.stages.some(stage => stage.id === id)) return;
     this.#stages.set(session.image.id, id);
     const old = session.document?.suggestedFrames().length;
     if (old) session.say('warn', 'The points on screen were predicted for another stage: predict again.');
@@ -81,8 +77,7 @@ export class Predicting {
   }
 
   get #groups() {
-    const groups = STAGES.find(stage => stage.id === this.stage).groups;
-    return groups && this.session.schema.groups.map(group => group.id).filter(id => groups.includes(id));
+    return this.stages.find(stage => stage.id === this.stage).groups;
   }
 
   predictFrame() {

@@ -251,7 +251,7 @@ def read_keypoints_sr(source: str | os.PathLike[str] | Dataset, *, schema: Keypo
     if not is_keypoints_sr(dataset):
         raise ValueError(f"{where}: not a keypoint report of this project")
     name = str(children(dataset, sr_codes.SCHEMA)[0].TextValue)
-    if name != schema.name:
+    if not schema.reads(name):
         raise ValueError(f"{where}: keypoints of schema {name!r}, expected {schema.name!r}")
     try:
         return _read(dataset, schema)

@@ -186,6 +186,8 @@ def test_what_is_not_ours_is_refused(tmp_path: Path) -> None:
     assert is_keypoints_sr(report)
     with pytest.raises(ValueError, match="expected 'AUTHORS10'"):
         read_keypoints_sr(report, schema=load_schema("authors10"))
+    grown = replace(TAVR11, name="GROWN", extends=("TAVR11",))
+    assert {k.schema.name for k in read_keypoints_sr(report, schema=grown).frames} == {"GROWN"}
     [measurements] = children(report, codes.DCM.ImagingMeasurements)
     group = measurements.ContentSequence[0]
     group.ContentSequence = [item for item in group.ContentSequence if item not in children(group, codes.DCM.Finding)]

@@ -12,7 +12,13 @@ export const GROUPS = {
   contour: { title: 'Pigtail and valve frame', color: '#4d9bff', points: ['PT', 'FE1', 'FE2'] },
 };
 export const NAMES = Object.values(GROUPS).flatMap(group => group.points);
-const SCHEMA = { name: 'TAVR11', groups: GROUPS, skeleton: [['AA1', 'AA2']], descriptions: { AA1: 'End of the annulus line' } };
+const SCHEMA = {
+  name: 'TAVR11',
+  groups: GROUPS,
+  stages: [{ id: 'survey', title: 'Survey aortogram', groups: ['anatomical'] }],
+  skeleton: [['AA1', 'AA2']],
+  descriptions: { AA1: 'End of the annulus line' },
+};
 
 /** What the model says of a frame: eleven points, the contour group absent before frame 2, FE2 unsure. */
 export function predicted(frame) {
@@ -27,6 +33,7 @@ export function predicted(frame) {
 
 export class FakeServer {
   annotator = null;
+  schema = SCHEMA;
   calls = []; // [name, ...arguments] of every request
   labels = new Map(); // image id -> {version, label, author, time}
   failing = {}; // name of a request -> ServerError
@@ -51,7 +58,7 @@ export class FakeServer {
     return this.#answer('status', [], () => ({
       state: 'ready',
       uncertain_below: 0.75,
-      schema: SCHEMA,
+      schema: this.schema,
       model: { version: '1.2.0', weights_sha256: 'ab'.repeat(32) },
       user: { name: this.annotator ?? 'local', roles: this.roles },
       auth: 'none',

@@ -230,6 +230,36 @@ def test_the_stage_reaches_the_model(page: Page) -> None:
     assert [groups for _, _, groups in calls(page, "predict")] == [["anatomical"], None]
 
 
+OTHER_SCHEMA = """
+  server.schema = {name: 'TWO', groups: {
+    leaflets: {title: 'Leaflets', points: ['ML', 'MR']}, device: {points: ['CL']}, wire: {points: ['GW']}, more: {points: ['X1']},
+  }%s};
+"""
+
+
+def test_stages_are_those_of_the_schema(page: Page) -> None:
+    stages = ", stages: [{id: 'before', title: 'Before', groups: ['leaflets']}, {id: 'after', title: 'After', groups: ['wire']}]"
+    begin(page, setup=OTHER_SCHEMA % stages)
+    options = page.locator("[data-tavr=stage] option")
+    assert options.all_inner_texts() == ["Any stage", "Before", "After"]
+    for stage in ("before", "after", "any"):
+        page.locator("[data-tavr=stage]").select_option(stage)
+        page.keyboard.press("f")
+        said(page, "Frame 1 predicted.")
+    assert [groups for _, _, groups in calls(page, "predict")] == [["leaflets"], ["wire"], None]
+
+
+def test_without_stages_every_group_is_allowed_and_every_group_has_a_key(page: Page) -> None:
+    begin(page, setup=OTHER_SCHEMA % "")
+    assert page.locator("[data-tavr=stage] option").all_inner_texts() == ["Any stage"]
+    page.keyboard.press("f")
+    said(page, "Frame 1 predicted.")
+    assert [groups for _, _, groups in calls(page, "predict")] == [None]
+    for key, name in (("4", "X1"), ("1", "ML"), ("1", "MR"), ("5", "MR")):
+        page.keyboard.press(key)
+        assert page.evaluate("() => session.selected") == name
+
+
 def test_next_sample_opens_another_cine_and_is_not_offered_twice(page: Page) -> None:
     begin(page, setup="server.sample = {id: 'cine-2', frame: 3, reason: 'far from all labels', remaining: 1};")
     page.mouse.click(30, 40)
