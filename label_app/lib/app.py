@@ -44,6 +44,9 @@ class TAVRApp(MONAILabelApp):
         studies: the studies folder.
         conf: from the entry module: ``index`` of the studies, ``submissions`` with their ``labels`` (:class:`LabelStore`) and
             ``audit`` (:class:`AuditLog`), and optionally ``load_predictor``.
+
+    Raises:
+    MONAILabelException: the app is started by MONAI Label's own command, without protection.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, Any]) -> None:
@@ -71,25 +74,34 @@ class TAVRApp(MONAILabelApp):
         )
 
     def init_datastore(self) -> CineFolderDatastore:
+        """The registered images and their labels; MONAI Label asks once."""
         return CineFolderDatastore(self.conf["index"], self.conf["submissions"])
 
     def init_scoring_methods(self) -> dict[str, AgreementScoring]:
+        """How well the models agree with the submitted labels."""
         return {METHOD: AgreementScoring(Agreement(self.conf["labels"]))}
 
     def init_infers(self) -> dict[str, KeypointInferTask]:
+        """The one model, under its name."""
         return {TASK: self._config.infer()}
 
     def init_trainers(self) -> dict[str, KeypointTrainTask]:
+        """The training of that model."""
         return {TASK: KeypointTrainTask(self.training)}
 
     def init_strategies(self) -> dict[str, FrameStrategy]:
+        """Every strategy that proposes the next frame, by name."""
         cache, turn = self.labels_folder / "cache" / "active_learning", self._config.infer().turns.turn
         scan = FrameScan(self.conf["index"], self.models, cache, turn=turn)
         frames = NextFrame(self.conf["labels"], self.patients, self.models, scan)
         return {name: FrameStrategy(name, words, frames) for name, words in STRATEGIES.items()}
 
     def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The next frame to label. MONAI Label's own method knows whole images, and answers with a path."""
+        """The next frame to label. MONAI Label's own method knows whole images, and answers with a path.
+
+        Raises:
+            MONAILabelException: there is no such strategy.
+        """
         strategy = self._strategies.get(request.get("strategy"))
         if strategy is None:
             raise MONAILabelException(MONAILabelError.INVALID_INPUT, f"no such strategy; there are {list(self._strategies)}")
@@ -102,7 +114,11 @@ class TAVRApp(MONAILabelApp):
         return take_snapshot(labels, find=find, patient=self.patients.key, trained_on=trained_on, validated_on=validated_on)
 
     def infer(self, request: dict[str, Any], datastore: CineFolderDatastore | None = None) -> dict[str, Any]:
-        """Predict on a registered image. MONAI Label's own method would take any path that exists on this machine."""
+        """Predict on a registered image. MONAI Label's own method would take any path that exists on this machine.
+
+        Raises:
+            MONAILabelException: there is no such model or image, or the request makes no sense.
+        """
         task = self._infers.get(request.get("model"))
         if task is None:
             raise MONAILabelException(MONAILabelError.INVALID_INPUT, f"no such model; models are {list(self._infers)}")

@@ -55,6 +55,9 @@ class IssuerOptions:
         name_claim: claim with the user's name.
         role_claim: claim with the roles; ``#`` leads into objects, as in MONAI Label.
         roles: name of a role at the issuer -> role here.
+
+    Raises:
+    ValueError: the address is no HTTPS one, the client has no id, or a role is unknown.
     """
 
     issuer: str

@@ -36,6 +36,9 @@ class TokenEntry:
         expires: ISO 8601.
         salt: hexadecimal.
         sha256: of salt and token, hexadecimal.
+
+    Raises:
+    ValueError: a value cannot be what it should be.
     """
 
     name: str

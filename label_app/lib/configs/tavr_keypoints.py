@@ -41,7 +41,9 @@ class TavrKeypoints(TaskConfig):
         self._task = KeypointInferTask(self.models, PredictionCache(folder and folder / "cache" / "predictions"))
 
     def infer(self) -> KeypointInferTask:
+        """The task that predicts."""
         return self._task
 
     def trainer(self) -> None:
+        """None: the app makes the training itself, for it needs the labels."""
         return None

@@ -40,22 +40,27 @@ class CineFolderDatastore(Datastore):
         self.labels = submissions.store
 
     def name(self) -> str:
+        """What clients call the store."""
         return "Studies folder"
 
     def description(self) -> str:
+        """What it holds, in words."""
         return "X-ray angiography cines of a local folder"
 
     def set_name(self, name: str) -> NoReturn:
+        """Refused, as all that would change the store."""
         _refuse("renaming the store")
 
     def set_description(self, description: str) -> NoReturn:
+        """Refused, as all that would change the store."""
         _refuse("describing the store anew")
 
     def entry(self, image_id: str) -> ImageEntry:
         """The registered image.
 
         Raises:
-            MONAILabelException: the id is not a plain name, or not registered.
+            MONAILabelException: the id is not a plain name.
+            ImageNotFoundException: it is not registered.
         """
         _check_name(image_id, "image")
         found = self.index.find_image(image_id)
@@ -68,9 +73,11 @@ class CineFolderDatastore(Datastore):
         return str(self.entry(image_id).paths[0])
 
     def get_image(self, image_id: str, params: dict[str, Any] | None = None) -> io.BytesIO:
+        """The bytes of the image's file, or of its first file."""
         return io.BytesIO(Path(self.get_image_uri(image_id)).read_bytes())
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
+        """Number of frames, and the UIDs of study, series and instances."""
         entry = self.entry(image_id)
         return {
             "frames": entry.number_of_frames,
@@ -80,12 +87,15 @@ class CineFolderDatastore(Datastore):
         }
 
     def list_images(self) -> list[str]:
+        """The ids of the registered images."""
         return list(self.index.images)
 
     def refresh(self) -> None:
+        """Look for new studies."""
         self.index.refresh()
 
     def status(self) -> dict[str, Any]:
+        """How many images there are, how many have a final label, and labels by tag."""
         tags = Counter(tag for i in self.list_images() for tag in self.get_labels_by_image_id(i))
         return {
             "total": len(self.list_images()),
@@ -95,6 +105,7 @@ class CineFolderDatastore(Datastore):
         }
 
     def json(self) -> dict[str, Any]:
+        """Every image with its labels, as ``GET /datastore/?output=all`` answers."""
         objects = {
             i: {"image": {"ext": ".dcm", "info": self.get_image_info(i)}, "labels": self._labels(i)} for i in self.list_images()
         }
@@ -109,23 +120,28 @@ class CineFolderDatastore(Datastore):
         return [{"id": e.image_id, "image": [str(p) for p in e.paths], "label": str(v.path)} for e, v in found]
 
     def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        """Ids of the images that have a label of the tag, by default a final one."""
         labelled = set(self.labels.images(label_tag or FINAL))
         return [i for i in self.list_images() if i in labelled]
 
     def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        """Ids of the images that have none."""
         labelled = set(self.labels.images(label_tag or FINAL))
         return [i for i in self.list_images() if i not in labelled]
 
     def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
+        """Tag -> id of the label, which is the image's; predictions are left out."""
         entry = self.entry(image_id)
         tags = [t for t in self.labels.tags(entry.image_id) if t != PREDICTION]
         current = {t: self.labels.current(entry.image_id, t) for t in tags}
         return {tag: entry.image_id for tag, version in current.items() if version is not None and version.frames}
 
     def get_label_by_image_id(self, image_id: str, tag: str) -> str:
+        """Id of the image's label of a tag; LabelNotFoundException where there is none."""
         return self._version(image_id, tag).image_id
 
     def get_label(self, label_id: str, label_tag: str, params: dict[str, Any] | None = None) -> io.BytesIO:
+        """The bytes of a label file."""
         return io.BytesIO(self._version(label_id, label_tag).path.read_bytes())
 
     def get_label_uri(self, label_id: str, label_tag: str) -> str:
@@ -133,6 +149,7 @@ class CineFolderDatastore(Datastore):
         return str(self._version(label_id, label_tag).path)
 
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
+        """Who made the current version, when, and its frames."""
         version = self._version(label_id, label_tag)
         return {**version.described(), "frames": list(version.frames)}
 
@@ -148,16 +165,23 @@ class CineFolderDatastore(Datastore):
         return version
 
     def get_dataset_archive(self, limit_cases: int | None) -> NoReturn:
+        """Refused: patient data leave one by one or not at all."""
         _refuse("downloading the whole store")
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> NoReturn:
+        """Refused: the studies are read, never changed."""
         _refuse("adding an image")
 
     def remove_image(self, image_id: str) -> NoReturn:
+        """Refused: the studies are read, never changed."""
         _refuse("removing an image")
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
-        """Keep a label file as the image's next version; ``label_info`` may name the ``user``."""
+        """Keep a label file as the image's next version; ``label_info`` may name the ``user``.
+
+        Raises:
+            MONAILabelException: the image is not registered, the label does not fit it, or somebody else was faster.
+        """
         entry = self.entry(image_id)
         try:
             user = local_user(str(label_info.get("user") or "local"))
@@ -176,6 +200,7 @@ class CineFolderDatastore(Datastore):
         self.entry(image_id)
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> NoReturn:
+        """Refused: a version of a label never changes."""
         _refuse("changing a label")
 
 

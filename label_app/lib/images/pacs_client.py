@@ -74,7 +74,11 @@ class PacsClient:
 
     @classmethod
     def from_environment(cls, url: str, environment: Mapping[str, str] = os.environ) -> PacsClient:
-        """With the credentials that the environment holds, itself or in a file of two lines that nobody else may read."""
+        """With the credentials that the environment holds, itself or in a file of two lines that nobody else may read.
+
+        Raises:
+            ValueError: only one of user and password is set, or the file cannot be used.
+        """
         user, password = environment.get(_USER), environment.get(_PASSWORD)
         if (name := environment.get(_FILE)) is not None:
             user, password = _read_credentials(Path(name))
@@ -106,7 +110,11 @@ class PacsClient:
         return _datasets(_ask(self._web.search_for_instances, study, series, fields=fields, get_remaining=False))
 
     def metadata(self, study: str, series: str, sop: str) -> Dataset:
-        """The whole header of an instance."""
+        """The whole header of an instance.
+
+        Raises:
+            PacsError: the archive does not answer, refuses, or has no such header.
+        """
         found = _datasets([_ask(self._web.retrieve_instance_metadata, study, series, sop)])
         if not found:
             raise PacsError("the archive's header of an image cannot be read")

@@ -67,6 +67,7 @@ class PacsInstance(Instance):
 
     @property
     def names(self) -> tuple[str, ...]:
+        """UIDs of its series and of itself: what an image is called by."""
         return self.series_uid, self.sop_uid
 
 

@@ -139,10 +139,12 @@ class ImageEntry:
 
     @property
     def number_of_frames(self) -> int:
+        """F."""
         return self.instances[0].number_of_frames if len(self.instances) == 1 else len(self.instances)
 
     @property
     def paths(self) -> tuple[Path, ...]:
+        """The files, in the order of the frames."""
         return tuple(i.path for i in self.instances)
 
 

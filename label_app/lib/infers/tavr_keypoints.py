@@ -49,7 +49,8 @@ class KeypointInferTask(InferTask):
         self.turns = Turns()  # two cines at once would only slow each other down
 
     def is_valid(self) -> bool:
-        return True  # listed without weights too, so that a client is told what is missing
+        """Always: listed without weights too, so that a client is told what is missing."""
+        return True
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:
         """Predict.

@@ -20,6 +20,9 @@ class TrainRequest:
     Attributes:
         max_epochs: passes over all labelled training frames.
         learning_rate: peak of AdamW's, for fine-tuning.
+
+    Raises:
+    ValueError: a value is out of bounds.
     """
 
     max_epochs: int = 20

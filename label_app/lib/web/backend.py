@@ -88,7 +88,11 @@ class Backend:
         return self._loaded.result()[1]
 
     def loaded(self) -> TAVRApp:
-        """The same for handlers of requests: where MONAI Label could not be loaded they answer 503."""
+        """The same for handlers of requests.
+
+        Raises:
+            HTTPException: MONAI Label could not be loaded: 503.
+        """
         try:
             return self.app()
         except Exception as error:
