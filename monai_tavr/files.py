@@ -1,20 +1,58 @@
-"""Files that are never half-written: written beside the target, flushed to disk, and renamed or linked into place."""
+"""Files that are never half-written: written beside the target, flushed to disk, and renamed or linked into place.
+
+And what a file's content is known by, for whoever keeps something that was made of it (:class:`FileStamp`).
+"""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["creating", "remove_leftovers", "replacing", "replacing_path", "write_json_atomically"]
+__all__ = ["FileStamp", "creating", "remove_leftovers", "replacing", "replacing_path", "write_json_atomically"]
 
 _ABANDONED_SECONDS = 3600  # a temporary file that old belongs to a process that was killed
+_HEAD = 4096  # bytes; a DICOM file states its SOP instance UID within the first few hundred (PS3.10 7.1)
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """What the content of a file is known by. Every cache of it is keyed by path and stamp, so that it never answers for another.
+
+    Size and time alone are not enough: copies keep their time, and raw cines of one protocol have one size.
+
+    Attributes:
+        size: bytes.
+        mtime_ns: time of change, nanoseconds since the epoch.
+        head: SHA-256 of the first 4096 bytes, in which a DICOM file states its SOP instance UID.
+    """
+
+    size: int
+    mtime_ns: int
+    head: str
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str]) -> FileStamp:
+        """Of the file that is there now. Raises OSError."""
+        with Path(path).open("rb") as stream:
+            return cls.of_stream(stream)
+
+    @classmethod
+    def of_stream(cls, stream: BinaryIO) -> FileStamp:
+        """Of an open file; the stream stands where it stood."""
+        status, position = os.fstat(stream.fileno()), stream.tell()
+        stream.seek(0)
+        head = hashlib.sha256(stream.read(_HEAD)).hexdigest()
+        stream.seek(position)
+        return cls(status.st_size, status.st_mtime_ns, head)
 
 
 @contextmanager

@@ -123,7 +123,7 @@ class TAVRApp(MONAILabelApp):
         if task is None:
             raise MONAILabelException(MONAILabelError.INVALID_INPUT, f"no such model; models are {list(self._infers)}")
         entry = (datastore or self._datastore).entry(str(request.get("image", "")))
-        _, label = task({**request, "image_id": entry.image_id, "image": [str(p) for p in entry.paths]})
+        _, label = task({**request, "image": entry})
         return {"label": None, "tag": None, "file": None, "params": label}
 
     def model(self) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from monai_tavr.cine import Cine, CineError, CineInfo
 from monai_tavr.dicom.file import CINE_CLASSES
-from monai_tavr.dicom.open import find_cines, open_cine
+from monai_tavr.dicom.open import find_cines, open_cine, open_series
 
 if TYPE_CHECKING:
     from monai_tavr.dicom.xa_reader import XAReader
 
-__all__ = ["CINE_CLASSES", "Cine", "CineError", "CineInfo", "XAReader", "find_cines", "open_cine"]
+__all__ = ["CINE_CLASSES", "Cine", "CineError", "CineInfo", "XAReader", "find_cines", "open_cine", "open_series"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,6 @@ The pixels stay on disk; a frame's bytes are read when it is decoded (PS3.10 fil
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 from monai_tavr.cine import CineError
+from monai_tavr.files import FileStamp
 
 __all__ = ["CINE_CLASSES", "DicomFile", "NotXRayError", "is_dicom", "read_dicom"]
 
@@ -58,7 +58,7 @@ class DicomFile:
         pixel_vr: value representation of PixelData, "OB" or "OW".
         pixel_start: offset of the first byte of PixelData's value.
         pixel_length: bytes of it, None for encapsulated (undefined length) data.
-        stamp: size and time of change of the file when it was opened.
+        stamp: what the file's content was known by when it was opened.
         inflated: the value of PixelData where the file as a whole is deflated, else None.
     """
 
@@ -68,7 +68,7 @@ class DicomFile:
     pixel_vr: str
     pixel_start: int
     pixel_length: int | None
-    stamp: tuple[int, int]
+    stamp: FileStamp
     inflated: bytes | None = None
 
     def error(self, reason: str) -> CineError:
@@ -86,7 +86,7 @@ class DicomFile:
         else:
             try:
                 with self.path.open("rb") as stream:
-                    if _stamp(stream) != self.stamp:
+                    if FileStamp.of_stream(stream) != self.stamp:
                         raise self.error("the file was changed after it was opened; open it again")
                     stream.seek(start)
                     data = stream.read(length)
@@ -168,9 +168,9 @@ def _read_header(path: Path) -> DicomFile:
             dataset = pydicom.dcmread(stream, stop_before_pixels=True) if part10 else _read_headerless(path, stream)
             syntax = _transfer_syntax(dataset)
             if syntax == dicom_uid.DeflatedExplicitVRLittleEndian:
-                return _read_deflated(path, syntax, _stamp(stream))
+                return _read_deflated(path, syntax, FileStamp.of_stream(stream))
             vr, length = _pixel_element(stream, dataset)
-            return DicomFile(path, dataset, syntax, vr, stream.tell(), length, _stamp(stream))
+            return DicomFile(path, dataset, syntax, vr, stream.tell(), length, FileStamp.of_stream(stream))
     except CineError:
         raise
     except zlib.error as error:
@@ -209,12 +209,7 @@ def _transfer_syntax(dataset: FileDataset) -> UID:
     return dicom_uid.ImplicitVRLittleEndian if implicit else dicom_uid.ExplicitVRLittleEndian
 
 
-def _stamp(stream: BinaryIO) -> tuple[int, int]:
-    status = os.fstat(stream.fileno())
-    return status.st_size, status.st_mtime_ns
-
-
-def _read_deflated(path: Path, syntax: UID, stamp: tuple[int, int]) -> DicomFile:
+def _read_deflated(path: Path, syntax: UID, stamp: FileStamp) -> DicomFile:
     dataset = pydicom.dcmread(path)
     data = dataset.get("PixelData")
     vr = "" if data is None else dataset["PixelData"].VR

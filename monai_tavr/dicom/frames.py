@@ -86,7 +86,7 @@ class FrameDecoder:
         expected = self._bytes_per_frame * self.number_of_frames
         if file.pixel_length is None:
             raise file.error(f"compressed pixel data in the uncompressed syntax {file.syntax.name}: the header is damaged")
-        there = file.stamp[0] - file.pixel_start if file.inflated is None else len(file.inflated)
+        there = file.stamp.size - file.pixel_start if file.inflated is None else len(file.inflated)
         if min(there, file.pixel_length) < expected:
             there = min(there, file.pixel_length)
             raise file.error(f"{there} of {expected} bytes of pixel data: the file is truncated; fetch it again")
@@ -194,7 +194,7 @@ class FrameDecoder:
                     return items
                 if tag != _ITEM or length == 0xFFFFFFFF:
                     raise file.error("the pixel data are not a sequence of fragments: the file is damaged; fetch it again")
-                if position + 8 + length > file.stamp[0]:
+                if position + 8 + length > file.stamp.size:
                     raise file.error(_TRUNCATED)
                 items.append((position + 8, length))
                 position += 8 + length

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from monai_tavr.dicom.geometry import cine_info
 from monai_tavr.dicom.grey_scale import GreyScale
 from monai_tavr.dicom.pictures import PICTURE_SUFFIXES, is_nifti, is_picture, open_nifti, open_pictures
 
-__all__ = ["find_cines", "open_cine"]
+__all__ = ["find_cines", "open_cine", "open_series"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -53,6 +53,22 @@ def open_cine(path: str | os.PathLike[str], *, voi: bool = True) -> Cine:
         return open_nifti(path)
     file = read_dicom(path)
     return Cine(cine_info(file), _DicomFrames([file], voi))
+
+
+def open_series(paths: Sequence[str | os.PathLike[str]], *, voi: bool = True) -> Cine:
+    """Open one file, or single-frame DICOM files as one cine in the given order; they may share their folder with others.
+
+    Args:
+        paths: the files.
+        voi: as in :func:`open_cine`.
+
+    Raises:
+        CineError: a file cannot be read, the files differ in size, or one of several is a cine by itself.
+    """
+    if len(paths) == 1:
+        return open_cine(paths[0], voi=voi)
+    files = [read_dicom(Path(path)) for path in paths]
+    return _series_cine(files[0].path.parent, files, voi)
 
 
 def find_cines(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -132,31 +148,32 @@ def _open_folder(folder: Path, voi: bool) -> Cine:
     if len(series) > 1:
         listed = "; ".join(f"{uid} ({len(members)} file(s), {members[0].path.name} ...)" for uid, members in series.items())
         raise CineError(folder, f"the folder mixes {len(series)} series: {listed}; put each into a folder of its own")
-    cines = [f.path.name for f in files if not _is_single_frame(f)]
-    if cines:
+    numbers = [file.whole("InstanceNumber") for file in files]
+    if all(map(_is_single_frame, files)) and (None in numbers or len(set(numbers)) != len(numbers)):
         raise CineError(
-            folder, f"the folder holds several files, {cines[0]} and others being cines by themselves; open one of them"
+            folder, "InstanceNumber is missing or not unique, so the order of the frames is unknown; export them again"
         )
-    return _open_series(folder, files, voi)
+    return _series_cine(folder, sorted(files, key=lambda file: file.whole("InstanceNumber") or 0), voi)
 
 
 def _natural_order(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name.lower())]
 
 
-def _open_series(folder: Path, files: list[DicomFile], voi: bool) -> Cine:
-    """Single frames of one series, in the order of their InstanceNumber."""
-    numbers = [file.whole("InstanceNumber") for file in files]
-    if None in numbers or len(set(numbers)) != len(numbers):
-        raise CineError(
-            folder, "InstanceNumber is missing or not unique, so the order of the frames is unknown; export them again"
-        )
-    files = sorted(files, key=lambda file: file.whole("InstanceNumber") or 0)
+def _series_cine(folder: Path, files: list[DicomFile], voi: bool) -> Cine:
+    """Single frames of one series in their order."""
+    cines = sum(not _is_single_frame(file) for file in files)
+    if cines:
+        raise CineError(folder, f"of several files, {cines} of {len(files)} are cines by themselves; open one of them")
     infos = [cine_info(file) for file in files]
     first = infos[0]
-    for info in infos:
+    for frame, info in enumerate(infos):
         if (info.rows, info.columns) != (first.rows, first.columns):
-            raise CineError(folder, f"{info.path.name} and {first.path.name} differ in size: they are no frames of one cine")
+            raise CineError(
+                folder,
+                f"frame 0 has {first.rows} x {first.columns} pixels and frame {frame} {info.rows} x {info.columns}; files that "
+                "differ in size are no frames of one cine",
+            )
     step = files[0].number("FrameTime")
     info = replace(
         first,

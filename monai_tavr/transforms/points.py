@@ -23,6 +23,7 @@ from monai.transforms import MapTransform, Transform
 
 from monai_tavr.codec import KeypointCodec
 from monai_tavr.dicom import Cine, open_cine
+from monai_tavr.files import FileStamp
 from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.keypoints import Keypoints, KeypointSchema, KeypointState, load_schema
 from monai_tavr.label import CineLabel
@@ -81,19 +82,21 @@ def points_to_network(
 
 
 @lru_cache(maxsize=2)
-def _cine(path: str, mtime_ns: int, size: int) -> Cine:
+def _cine(path: str, stamps: tuple[FileStamp, ...]) -> Cine:
     # items of one file follow one another; opening a cine for each of its frames would cost more than decoding it
     return open_cine(path)
 
 
 @lru_cache(maxsize=2)
-def _label(path: str, mtime_ns: int, size: int, schema: KeypointSchema) -> CineLabel:
+def _label(path: str, stamps: tuple[FileStamp, ...], schema: KeypointSchema) -> CineLabel:
     return read_label_json(path, schema=schema)
 
 
-def _stamp(path: str | os.PathLike[str]) -> tuple[str, int, int]:
-    stat = Path(path).stat()
-    return str(path), stat.st_mtime_ns, stat.st_size
+def _stamped(path: str | os.PathLike[str]) -> tuple[str, tuple[FileStamp, ...]]:
+    """A file, or a folder of single frames, and what its content is known by."""
+    path = Path(path)
+    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+    return str(path), tuple(FileStamp.of(p) for p in files)
 
 
 class LoadFramed(Transform):
@@ -115,12 +118,12 @@ class LoadFramed(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
-        cine, frame = _cine(*_stamp(item["image"])), int(item.get("frame", 0))
+        cine, frame = _cine(*_stamped(item["image"])), int(item.get("frame", 0))
         if not 0 <= frame < len(cine):
             raise ValueError(f"{item['image']}: frame {frame} asked for, but the file has {len(cine)} frame(s)")
         spacing = cine.info.spacing
         if item.get("label") is not None:
-            points = _label(*_stamp(item["label"]), self.schema).frame(frame, schema=self.schema)
+            points = _label(*_stamped(item["label"]), self.schema).frame(frame, schema=self.schema)
             item |= {"keypoints": torch.tensor(points.xy), "state": torch.tensor(points.state)}
             spacing = points.spacing or spacing
         meta = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import struct
 import threading
 from collections.abc import Callable
@@ -29,8 +30,9 @@ from pydicom.uid import (
 )
 from xa_files import asymmetric_frames, edit, group, item, run_tool, write_edited, write_enhanced_xa
 
-from monai_tavr.dicom import CineError, find_cines, open_cine
+from monai_tavr.dicom import CineError, find_cines, open_cine, open_series
 from monai_tavr.dicom import frames as dicom_frames
+from monai_tavr.dicom.frames import FrameDecoder
 from monai_tavr.dicom.writer import SYNTAXES, XAHeader, write_xa
 
 LOSSLESS = [s for s in SYNTAXES if s not in ("jpeg-ls-near", "jpeg2000", "jpeg-baseline")]
@@ -577,6 +579,23 @@ def test_folder_of_single_frames_is_put_in_order(tmp_path: Path) -> None:
     assert cine.info.frame_sop_instance_uids == ("2.25.1.1", "2.25.1.2", "2.25.1.3", "2.25.1.4")
     np.testing.assert_allclose(cine.info.frame_times, [0, 66.667, 133.334, 200.001])
     assert find_cines(tmp_path) == [tmp_path / "run"]
+
+
+def test_a_series_in_a_given_order_keeps_its_times_and_few_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write_series(tmp_path / "run", list(range(1, 13)))
+    paths = sorted((tmp_path / "run").iterdir(), key=lambda p: -pydicom.dcmread(p).InstanceNumber)
+    decoded: list[int] = []
+    decode = FrameDecoder.__call__
+    monkeypatch.setattr(FrameDecoder, "__call__", lambda self, index: decoded.append(index) or decode(self, index))
+    cine = open_series(paths)
+    assert decoded == []
+    assert np.array_equal(cine.info.frame_times, np.arange(12) * 66.667)
+    forwards = open_cine(tmp_path / "run").frames()
+    assert np.array_equal(cine.frames(), forwards[::-1])
+    assert len(cine._cache) == 8  # of twelve
+    again = pickle.loads(pickle.dumps(cine))  # noqa: S301
+    assert np.array_equal(again.frame(11), forwards[0])
+    assert again.info.frame_sop_instance_uids == cine.info.frame_sop_instance_uids
 
 
 def test_folder_of_two_series_is_refused_and_names_them(tmp_path: Path) -> None:

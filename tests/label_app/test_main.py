@@ -12,7 +12,7 @@ from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from label_app.lib.auth.audit import AuditLog
 from label_app.lib.configs.tavr_keypoints import TavrKeypoints
 from label_app.lib.datastores.cine_folder import CineFolderDatastore
-from label_app.lib.images.cine_files import open_files
+from label_app.lib.images.cine_files import open_instances
 from label_app.lib.images.study_index import StudyIndex
 from label_app.lib.labels.store import LabelStore
 from label_app.lib.labels.submissions import Submissions
@@ -76,12 +76,13 @@ def test_a_series_of_several_cines_is_no_name_for_one_of_them(tmp_path: Path, st
 
 def test_a_stack_is_one_cine_in_order(studies: Studies) -> None:
     entry = StudyIndex(studies.root).images[STACK_SERIES]
-    cine = open_files(entry.paths)
+    cine = open_instances(entry.instances)
     assert (len(cine), cine.info.sop_instance_uid) == (3, None)
     for frame, instance in enumerate(entry.instances):
         assert (cine.frame(frame) == studies.frames[instance.sop_uid][0]).all()
-    with pytest.raises(ValueError, match="differ in size"):
-        open_files([entry.paths[0], studies.root / "marks.dcm"])
+    [marks] = StudyIndex(studies.root).images[MARKS_SOP].instances
+    with pytest.raises(ValueError, match="cines by themselves"):
+        open_instances([entry.instances[0], marks])
 
 
 @pytest.mark.parametrize("name", ["../marks", "/etc/passwd", "..", ".hidden", "a/b", "", "a\0b", "x" * 200])

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from label_app.lib.images.cine_files import open_files
+from label_app.lib.images.cine_files import open_instances
 from label_app.lib.images.pacs_error import PacsError
 from label_app.lib.images.study_index import ImageEntry, StudyIndex
 from monai_tavr.active_learning.outputs import FrameOutputs, cine_outputs
-from monai_tavr.files import replacing
+from monai_tavr.files import FileStamp, replacing
 
 if TYPE_CHECKING:
     from label_app.lib.models.registry import ModelRegistry
@@ -39,6 +39,7 @@ _FRAMES_PER_TURN = 4
 _IMAGES_PER_REQUEST = 100
 _LONGEST_REST = 2.0
 
+_Content = tuple[tuple[str, FileStamp | None], ...]  # what the files of an image are known by
 Look = Callable[["KeypointPredictor", "Cine", Sequence[int]], FrameOutputs]
 
 
@@ -82,7 +83,7 @@ class FrameScan:
         self._index, self._models, self._folder, self._turn, self._look = index, models, folder, turn, look
         self._changed = threading.Condition()
         self._weights = ""
-        self._known: dict[str, ScannedImage | None] = {}  # None: the image cannot be read
+        self._known: dict[_Content, ScannedImage | None] = {}  # None: the image cannot be read
         self._first: list[str] = []
         self._running = False
         self._budget = 0  # images that may still be looked at
@@ -98,20 +99,21 @@ class FrameScan:
             ValueError: there is no model.
         """
         predictor = self._models.predictor()
-        deadline = time.monotonic() + wait
+        deadline, images = time.monotonic() + wait, self._index.images
+        contents = {i: _content(images[i]) for i in wanted if i in images}
         with self._changed:
             self._follow(predictor)
-            self._first = [i for i in _mixed(wanted) if i not in self._known]
+            self._first = [i for i in _mixed(contents) if contents[i] not in self._known]
             self._budget = _IMAGES_PER_REQUEST
             if self._first and not self._running:
                 self._running = True
                 threading.Thread(target=self._run, name="frame-scan", daemon=True).start()
-            while not any(self._known.get(i) for i in wanted) and self._running:
+            while not any(self._known.get(c) for c in contents.values()) and self._running:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
                 self._changed.wait(left)
-            return {i: found for i in wanted if (found := self._known.get(i)) is not None}
+            return {i: found for i, c in contents.items() if (found := self._known.get(c)) is not None}
 
     def _follow(self, predictor: KeypointPredictor) -> None:
         """What another model said is of no use."""
@@ -133,7 +135,7 @@ class FrameScan:
                 logger.warning("an image cannot be scored (%s)", type(error).__name__)
             with self._changed:
                 if predictor.weights_sha256 == self._weights:
-                    self._known[entry.image_id] = found
+                    self._known[_content(entry)] = found
                 self._changed.notify_all()
             time.sleep(min(time.monotonic() - began, _LONGEST_REST))
 
@@ -144,7 +146,7 @@ class FrameScan:
             try:
                 predictor = self._models.predictor()
                 self._follow(predictor)
-                open_ = (i for i in (*self._first, *_mixed(images)) if i in images and i not in self._known)
+                open_ = (i for i in (*self._first, *_mixed(images)) if i in images and _content(images[i]) not in self._known)
                 image = next(open_, None) if self._budget > 0 else None
             except ValueError:  # the model has gone
                 image = None
@@ -159,7 +161,7 @@ class FrameScan:
         if file is not None and (kept := _read(file)) is not None:
             return kept
         self._budget -= 1
-        cine = open_files(entry.paths)
+        cine = open_instances(entry.instances)
         frames = np.unique(np.linspace(0, len(cine) - 1, min(len(cine), _FRAMES_PER_IMAGE)).round().astype(int))
         parts = []
         for start in range(0, len(frames), _FRAMES_PER_TURN):
@@ -171,11 +173,15 @@ class FrameScan:
         return found
 
     def _file(self, entry: ImageEntry, weights: str) -> Path | None:
-        """Where the result of an image is kept; frames never change under their UID, but a series may grow."""
+        """Where the result of an image is kept, by what its files hold: they may be replaced, and a series may grow."""
         if self._folder is None:
             return None
-        digest = hashlib.sha256(repr([i.sop_uid for i in entry.instances]).encode()).hexdigest()[:32]
+        digest = hashlib.sha256(repr(_content(entry)).encode()).hexdigest()[:32]
         return self._folder / weights[:16] / f"{digest}.npz"
+
+
+def _content(entry: ImageEntry) -> _Content:
+    return tuple((i.sop_uid, i.stamp) for i in entry.instances)
 
 
 def _mixed(images: Iterable[str]) -> list[str]:

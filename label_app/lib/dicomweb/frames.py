@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pydicom
@@ -17,8 +17,9 @@ from pydicom.encaps import get_frame
 from pydicom.pixels import pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
 
+from label_app.lib.images.cine_files import open_instances
 from label_app.lib.images.study_index import Instance, whole
-from monai_tavr.dicom import open_cine
+from monai_tavr.files import FileStamp
 
 __all__ = ["decoded_frame", "media_type", "rendered_frame", "stored_frame"]
 
@@ -59,8 +60,10 @@ def stored_frame(instance: Instance, index: int) -> tuple[bytes, str]:
         return decoded_frame(instance, index), ExplicitVRLittleEndian
     if syntax == DeflatedExplicitVRLittleEndian:
         length = _native_length(instance)
-        return _complete(_inflated(instance.path)[index * length : (index + 1) * length], length), ExplicitVRLittleEndian
-    with instance.path.open("rb") as stream:
+        with instance.opened() as stream:
+            stamp = FileStamp.of_stream(stream)
+        return _complete(_inflated(instance, stamp)[index * length : (index + 1) * length], length), ExplicitVRLittleEndian
+    with instance.opened() as stream:
         dataset = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(_OFFSET_TABLES))
         _enter_pixel_data(stream, syntax)
         if syntax.is_encapsulated:
@@ -79,13 +82,14 @@ def stored_frame(instance: Instance, index: int) -> tuple[bytes, str]:
 
 def decoded_frame(instance: Instance, index: int) -> bytes:
     """A frame's samples as Explicit VR Little Endian stores them, whatever the file's transfer syntax."""
-    samples = pixel_array(instance.path, index=index, raw=True)
+    with instance.opened() as stream:
+        samples = pixel_array(stream, index=index, raw=True)
     return np.ascontiguousarray(samples, samples.dtype.newbyteorder("<")).tobytes()
 
 
 def rendered_frame(instance: Instance, index: int, *, image_format: str = "JPEG", size: int | None = None) -> bytes:
     """A frame as a picture of 8 bits, grey as a monitor shows it; ``size`` is the longest side for thumbnails."""
-    cine = open_cine(instance.path)
+    cine = open_instances([instance])
     pixels = cine.frame(index)
     low, high = float(pixels.min()), float(pixels.max())
     if cine.info.bits_stored is not None and low >= 0 and high < 1 << cine.info.bits_stored:
@@ -98,7 +102,7 @@ def rendered_frame(instance: Instance, index: int, *, image_format: str = "JPEG"
     return stream.getvalue()
 
 
-def _enter_pixel_data(stream: io.BufferedReader, syntax: UID) -> None:
+def _enter_pixel_data(stream: BinaryIO, syntax: UID) -> None:
     """From the tag of Pixel Data, where reading of the header stopped, to its first byte."""
     head = stream.read(8 if syntax.is_implicit_VR else 12)  # tag, (VR, two reserved bytes,) length of four bytes
     if head[:4] != (b"\xe0\x7f\x10\x00" if syntax.is_little_endian else b"\x7f\xe0\x00\x10"):
@@ -120,5 +124,6 @@ def _complete(frame: bytes, length: int) -> bytes:
 
 
 @lru_cache(maxsize=2)  # a deflated file can only be read from its beginning
-def _inflated(path: Path) -> bytes:
-    return bytes(pydicom.dcmread(path).PixelData)
+def _inflated(instance: Instance, stamp: FileStamp) -> bytes:
+    with instance.opened() as stream:
+        return bytes(pydicom.dcmread(stream).PixelData)

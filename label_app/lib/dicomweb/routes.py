@@ -99,7 +99,7 @@ def _add_retrieve(router: APIRouter, index: StudyIndex) -> None:
 
     @router.get("/studies/{study}/series/{series}")
     def retrieve_series(study: Uid, series: Uid) -> Response:
-        there = [i for i in _members(index, study, series) if i.path.is_file()]
+        there = [i for i in _members(index, study, series) if _is_there(i)]
         if not there:
             raise HTTPException(404, "no such series in this study")
         return _files_response(there)
@@ -146,7 +146,20 @@ def _one(index: StudyIndex, study: str, series: str, sop: str) -> Instance:
     instance = index.instance(study, series, sop)
     if instance is None or not instance.path.is_file():
         raise HTTPException(404, "no such instance in this series")
-    return instance
+    try:
+        with instance.opened():
+            return instance
+    except (ValueError, OSError) as error:
+        raise HTTPException(422, reason_of(error)) from error
+
+
+def _is_there(instance: Instance) -> bool:
+    """Whether the file is still the one that was listed."""
+    try:
+        with instance.opened():
+            return True
+    except (ValueError, OSError):
+        return False
 
 
 def _grouped(instances: Iterable[Instance], key: str) -> list[list[Instance]]:
@@ -179,7 +192,8 @@ def dicom_json(content: list[dict[str, Any]]) -> Response:
 def _metadata(instance: Instance) -> dict[str, Any]:
     """All attributes but pixels, private elements and oversized values."""
     try:
-        dataset = pydicom.dcmread(instance.path, stop_before_pixels=True)
+        with instance.opened() as stream:
+            dataset = pydicom.dcmread(stream, stop_before_pixels=True)
         dataset.remove_private_tags()
         for element in list(dataset):
             if isinstance(element.value, bytes) and len(element.value) > _LARGE_ELEMENT:
@@ -254,7 +268,7 @@ def _files_response(instances: list[Instance]) -> Response:
     def body() -> Iterator[bytes]:
         for instance in instances:
             yield _part_head(boundary, f"application/dicom;transfer-syntax={instance.transfer_syntax_uid}")
-            with instance.path.open("rb") as stream:
+            with instance.opened() as stream:
                 while chunk := stream.read(_CHUNK):
                     yield chunk
             yield b"\r\n"

@@ -5,14 +5,19 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from pydicom.errors import InvalidDicomError
 
-from monai_tavr.dicom import Cine, CineError, open_cine
+from label_app.lib.images.study_index import Instance
+from monai_tavr.dicom import Cine, CineError, open_series
+from monai_tavr.files import FileStamp
 
-__all__ = ["UNREADABLE", "open_files", "reason_of"]
+__all__ = ["UNREADABLE", "open_instances", "reason_of"]
+
+_OPEN_CINES = 4  # each keeps its last frames: 32 MiB of 1024 x 1024 pixels
+_REPLACED = "the file was replaced after it was listed; load the study list again"
 
 UNREADABLE = (  # what reading and decoding raise for damaged files
     ArithmeticError,
@@ -29,29 +34,31 @@ UNREADABLE = (  # what reading and decoding raise for damaged files
 )
 
 
-def open_files(paths: Sequence[str | Path]) -> Cine:
-    """A multi-frame file, or the single-frame files of one series in the given order, which may share their folder with others.
+def open_instances(instances: Sequence[Instance]) -> Cine:
+    """The files of instances as one cine: a multi-frame file, or single frames in the given order. The last few stay open.
 
     Raises:
-        CineError: a file cannot be read as X-ray angiography.
-        ValueError: the files differ in size.
+        CineError: a file cannot be read as X-ray angiography, the frames differ in size, or it holds another instance.
+        OSError: a file is gone.
     """
-    cines = [open_cine(path) for path in paths]
-    first = cines[0].info
-    if len(cines) == 1:
-        return cines[0]
-    if any((c.info.rows, c.info.columns) != (first.rows, first.columns) for c in cines):
-        raise ValueError("the frames of this series differ in size: they are no frames of one cine")
-    info = replace(
-        first,
-        path=first.path.parent,
-        number_of_frames=len(cines),
-        frame_times=None,
-        sop_instance_uid=None,
-        frame_sop_instance_uids=tuple(c.info.sop_instance_uid or "" for c in cines),
-        instance_number=None,
-    )
-    return Cine(info, lambda index: cines[index].frame(0))
+    files = []
+    for instance in instances:
+        path = instance.path
+        stamp = FileStamp.of(path)
+        if instance.stamp not in (None, stamp):
+            raise CineError(path, _REPLACED)
+        files.append((path, stamp, instance.sop_uid))
+    return _open(tuple(files))
+
+
+@lru_cache(maxsize=_OPEN_CINES)
+def _open(files: tuple[tuple[Path, FileStamp, str], ...]) -> Cine:
+    cine = open_series([path for path, _, _ in files])
+    info = cine.info
+    for (path, stamp, sop_uid), found in zip(files, info.frame_sop_instance_uids or [info.sop_instance_uid], strict=True):
+        if found != sop_uid or FileStamp.of(path) != stamp:
+            raise CineError(path, _REPLACED)
+    return cine
 
 
 def reason_of(error: Exception) -> str:

@@ -49,6 +49,7 @@ class PacsInstance(Instance):
             "modality": str(header.get("Modality") or ""),
             "number_of_frames": max(whole(header, "NumberOfFrames"), 1) if is_image else 0,
             "order": (whole(header, "SeriesNumber"), whole(header, "InstanceNumber")),
+            "stamp": None,
             "fetch": fetch,
         }
         for name, value in values.items():
@@ -175,7 +176,8 @@ class PacsIndex(StudyIndex):
         def write(stream: BinaryIO) -> None:
             try:
                 dataset = self.client.instance(*instance.uids)
-                if str(dataset.get("SOPInstanceUID")) != instance.sop_uid:
+                uids = tuple(str(dataset.get(f"{level}InstanceUID")) for level in ("Study", "Series", "SOP"))
+                if uids != instance.uids:
                     raise PacsError("the archive sent another instance than the one asked for")
                 dataset.save_as(stream, enforce_file_format=True)
             except UNREADABLE as error:

@@ -17,12 +17,16 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+
+from monai_tavr.files import FileStamp
 
 __all__ = ["ImageEntry", "Instance", "StudyIndex", "is_uid", "whole"]
 
@@ -73,6 +77,7 @@ class Instance:
         modality: as in the header, or empty.
         number_of_frames: 0 where the instance is no image.
         order: series number and instance number, 0 where unknown, for sorting.
+        stamp: what the file's content was known by when it was listed; None for an instance that an archive holds.
     """
 
     path: Path
@@ -84,11 +89,14 @@ class Instance:
     modality: str
     number_of_frames: int
     order: tuple[int, int]
+    stamp: FileStamp | None
 
     @classmethod
     def from_file(cls, path: Path) -> Instance:
         """Read a file's header. Raises whatever pydicom raises for a file that is damaged or not DICOM."""
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
+        with path.open("rb") as stream:
+            stamp = FileStamp.of_stream(stream)
+            header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
         is_image = whole(header, "Rows") > 0 and whole(header, "Columns") > 0
         return cls(
             path=path,
@@ -100,7 +108,21 @@ class Instance:
             modality=str(header.get("Modality") or ""),
             number_of_frames=max(whole(header, "NumberOfFrames"), 1) if is_image else 0,
             order=(whole(header, "SeriesNumber"), whole(header, "InstanceNumber")),
+            stamp=stamp,
         )
+
+    @contextmanager
+    def opened(self) -> Iterator[BinaryIO]:
+        """The file, proved to be the one that was listed.
+
+        Raises:
+            ValueError: another one has its name now; its pixels would be shown under this instance's patient.
+            OSError: it cannot be read.
+        """
+        with self.path.open("rb") as stream:
+            if self.stamp is not None and FileStamp.of_stream(stream) != self.stamp:
+                raise ValueError("the file was replaced after it was listed; load the study list again")
+            yield stream
 
     @property
     def uids(self) -> tuple[str, str, str]:
@@ -163,7 +185,7 @@ class StudyIndex:
         if not self.root.is_dir():
             raise ValueError(f"{root!s} is not a folder; --studies names a folder of DICOM files")
         self._lock = threading.Lock()
-        self._known: dict[Path, tuple[tuple[int, int], Instance | None]] = {}
+        self._known: dict[Path, tuple[tuple[int, ...], Instance | None]] = {}
         self._instances: dict[tuple[str, str, str], Instance] = {}
         self._images: dict[str, ImageEntry] = {}
         self._names: dict[str, ImageEntry] = {}
@@ -176,14 +198,14 @@ class StudyIndex:
         """Look again at the folder: new and changed files come in, vanished ones go out."""
         with self._lock:
             skipped: Counter[str] = Counter()
-            known: dict[Path, tuple[tuple[int, int], Instance | None]] = {}
+            known: dict[Path, tuple[tuple[int, ...], Instance | None]] = {}
             for path in _files(self.root):
                 try:
-                    stamp = _stamp(path)
+                    state = _state(path)
                 except OSError:
                     continue  # gone since it was listed
                 before = self._known.get(path)
-                known[path] = before if before and before[0] == stamp else (stamp, _read_header(path, skipped))
+                known[path] = before if before and before[0] == state else (state, _read_header(path, skipped))
             if skipped:  # counts only: file names of hospitals carry patients' names
                 logger.warning("studies folder: left out %s", ", ".join(f"{n} file(s): {why}" for why, n in skipped.items()))
             changed = known.keys() != self._known.keys() or any(known[p] is not self._known[p] for p in known)
@@ -226,9 +248,10 @@ def _files(root: Path) -> Iterator[Path]:
         yield from (Path(folder) / n for n in sorted(names) if not n.startswith(".") and n != "DICOMDIR")
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _state(path: Path) -> tuple[int, ...]:
+    """Changes with the file, without opening it: thousands are looked at. A copy may keep its time, but not when it was made."""
     status = path.stat()
-    return status.st_mtime_ns, status.st_size
+    return status.st_mtime_ns, status.st_size, status.st_ctime_ns, status.st_ino
 
 
 def _read_header(path: Path, skipped: Counter[str]) -> Instance | None:

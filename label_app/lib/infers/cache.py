@@ -15,12 +15,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from label_app.lib.images.study_index import ImageEntry
 from monai_tavr import __version__
-from monai_tavr.files import replacing
+from monai_tavr.files import FileStamp, replacing
 
 if TYPE_CHECKING:
     from monai_tavr.predictor import KeypointPredictor
@@ -32,15 +33,13 @@ logger = logging.getLogger(__name__)
 Points = Mapping[str, Any]  # point name -> its entry in the label JSON
 
 
-def prediction_key(
-    image_id: str, paths: Iterable[str | Path], predictor: KeypointPredictor, allowed_groups: Sequence[str] | None
-) -> str:
-    """Name of an entry: a hash of the image, the state of its files, the model, its settings and the stage of the procedure.
+def prediction_key(entry: ImageEntry, predictor: KeypointPredictor, allowed_groups: Sequence[str] | None) -> str:
+    """Name of an entry: a hash of the image, what its files hold, the model, its settings and the stage of the procedure.
 
     Raises:
         OSError: a file of the image is gone.
     """
-    stamps = [(s.st_mtime_ns, s.st_size) for s in (Path(p).stat() for p in paths)]
+    files = [(i.sop_uid, str(path), *astuple(FileStamp.of(path))) for i, path in zip(entry.instances, entry.paths, strict=True)]
     rules = getattr(predictor, "postprocess", None)  # the thresholds lie beside the weights, not in their hash
     settings = [
         __version__,
@@ -51,7 +50,7 @@ def prediction_key(
         getattr(predictor, "spread_floor", None),
         None if rules is None else [rules.thresholds, rules.group_thresholds, rules.group_rule, rules.allowed_groups],
     ]
-    content = [image_id, stamps, settings, None if allowed_groups is None else list(allowed_groups)]
+    content = [entry.image_id, files, settings, None if allowed_groups is None else list(allowed_groups)]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -153,10 +152,16 @@ class PredictionCache:
 
     def _shrink(self) -> None:
         assert self.folder is not None
-        files = sorted(((p.stat(), p) for p in self.folder.glob("*.json")), key=lambda f: f[0].st_mtime_ns)
-        total = sum(status.st_size for status, _ in files)
-        for status, path in files[:-1]:
+        files = []
+        for path in self.folder.glob("*.json"):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue  # another thread was faster
+            files.append((status.st_mtime_ns, status.st_size, path))
+        total = sum(size for _, size, _ in files)
+        for _, size, path in sorted(files)[:-1]:
             if total <= self._max_bytes:
                 break
             path.unlink(missing_ok=True)
-            total -= status.st_size
+            total -= size

@@ -7,7 +7,7 @@ same frames at the same time share the work.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from label_app.lib.images.cine_files import open_files, reason_of
+from label_app.lib.images.cine_files import open_instances, reason_of
+from label_app.lib.images.study_index import ImageEntry
 from label_app.lib.infers.cache import CachedCine, PredictionCache, prediction_key
 from label_app.lib.infers.request import parse_frames, parse_groups
 from label_app.lib.infers.turns import Turns
 from label_app.lib.models.registry import ModelRegistry
+from monai_tavr.cine import Cine
 from monai_tavr.formats.label_json import label_to_dict
 
 if TYPE_CHECKING:
@@ -56,8 +58,8 @@ class KeypointInferTask(InferTask):
         """Predict.
 
         Args:
-            request: ``image_id`` is a registered image and ``image`` holds its paths; ``frames`` and ``allowed_groups`` narrow
-                the question (see :mod:`label_app.lib.infers.request`).
+            request: ``image`` is a registered image; ``frames`` and ``allowed_groups`` narrow the question (see
+                :mod:`label_app.lib.infers.request`).
 
         Raises:
             MONAILabelException: the request does not fit the image, the image cannot be read, or there is no model.
@@ -72,19 +74,19 @@ class KeypointInferTask(InferTask):
             raise MONAILabelException(MONAILabelError.INVALID_INPUT, reason_of(error)) from error
 
     def _label(self, predictor: KeypointPredictor, request: Mapping[str, Any]) -> dict[str, Any]:
-        paths = request["image"]
+        image: ImageEntry = request["image"]
         groups = parse_groups(request.get("allowed_groups"), predictor.schema.group_names)
-        key = prediction_key(str(request.get("image_id", "")), paths, predictor, groups)
+        key = prediction_key(image, predictor, groups)
         entry = self.cache.entry(key)
         if entry.head is None:
-            label = label_to_dict(predictor.label(open_files(paths), []))
+            label = label_to_dict(predictor.label(_opened(image, key, predictor, groups), []))
             entry.head = {k: v for k, v in label.items() if k != "frames"} | {"keypoints": predictor.schema.name}
         number = entry.head["image"].get("number_of_frames", 1)
         frames = parse_frames(request.get("frames"), number) or list(range(number))
         mine, others = _claim(entry, frames)
         if mine:
             try:
-                self._predict(predictor, paths, groups, entry, mine)
+                self._predict(predictor, lambda: _opened(image, key, predictor, groups), groups, entry, mine)
             finally:
                 self.cache.keep(key)
         for running in others:
@@ -94,14 +96,14 @@ class KeypointInferTask(InferTask):
     def _predict(
         self,
         predictor: KeypointPredictor,
-        paths: Sequence[str],
+        opened: Callable[[], Cine],
         groups: Sequence[str] | None,
         entry: CachedCine,
         mine: dict[int, Future[None]],
     ) -> None:
         """Predict the frames claimed, and hand them to whoever waits as they come."""
         try:
-            cine = open_files(paths)
+            cine = opened()
             stream = predictor.stream(cine, frames=sorted(mine), allowed_groups=groups)
             for predictions in self._batches(stream, predictor.batch_size):
                 label = label_to_dict(predictor.label(cine, predictions))
@@ -126,6 +128,14 @@ class KeypointInferTask(InferTask):
             if not batch:
                 return
             yield batch
+
+
+def _opened(image: ImageEntry, key: str, predictor: KeypointPredictor, groups: Sequence[str] | None) -> Cine:
+    """The cine whose predictions go by that key. Raises ValueError where its files were replaced since the key was made."""
+    cine = open_instances(image.instances)
+    if prediction_key(image, predictor, groups) != key:
+        raise ValueError("the image was replaced at this moment; ask again")
+    return cine
 
 
 def _claim(entry: CachedCine, frames: Sequence[int]) -> tuple[dict[int, Future[None]], list[Future[None]]]:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 
 from label_app.lib.dicomweb.frames import rendered_frame
-from label_app.lib.images.cine_files import UNREADABLE, open_files, reason_of
+from label_app.lib.images.cine_files import UNREADABLE, open_instances, reason_of
 from label_app.lib.images.patients import PatientKeys
 from label_app.lib.images.study_index import ImageEntry, StudyIndex
 from label_app.lib.labels.store import LabelStore
@@ -86,7 +86,7 @@ def _listed(entry: ImageEntry, store: LabelStore, patients: PatientKeys) -> dict
 def _image_block(entry: ImageEntry) -> dict[str, Any] | None:
     """What a label file says of the image; None where the file cannot be read."""
     try:
-        info = open_files(entry.paths).info.image_info
+        info = open_instances(entry.instances).info.image_info
     except (ValueError, OSError):
         return None
     block: dict[str, Any] = label_to_dict(CineLabel(image=info, frames=()))["image"]

@@ -14,7 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
 from label_app.lib.auth.user import require
-from label_app.lib.images.cine_files import open_files, reason_of
+from label_app.lib.images.cine_files import open_instances, reason_of
 from label_app.lib.images.study_index import ImageEntry, StudyIndex
 from label_app.lib.infers.request import parse_groups
 from label_app.lib.web.backend import Backend
@@ -66,7 +66,7 @@ def _answer(app: TAVRApp, entry: ImageEntry, text: bytes, one_at_a_time: threadi
     described = app.model()
     schema = KeypointSchema.from_dict(described["schema"])
     try:
-        cine = open_files(entry.paths)
+        cine = open_instances(entry.instances)
         start, end, groups = _parse(text, cine, schema)
         predictions = _predictions(app, entry, start, end, groups, schema) if "model" in described else None
         with one_at_a_time:

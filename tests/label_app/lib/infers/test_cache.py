@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from app_server import MARKS_SOP, Studies, mark_points
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 
+from label_app.lib.images.study_index import ImageEntry, StudyIndex
 from label_app.lib.infers.batch import BatchPrediction, BatchRunning
 from label_app.lib.infers.cache import PredictionCache, prediction_key
 from label_app.lib.infers.tavr_keypoints import KeypointInferTask
@@ -64,11 +66,12 @@ class Models:
 
 class App:
     def __init__(self, studies: Studies, folder: Path | None) -> None:
-        self.models, self.path = Models(), studies.root / "marks.dcm"
+        self.models, self.image = Models(), StudyIndex(studies.root).images[MARKS_SOP]
+        self.path = self.image.paths[0]
         self.task = KeypointInferTask(self.models, PredictionCache(folder))  # type: ignore[arg-type]
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        return self.task({"image_id": MARKS_SOP, "image": [str(self.path)], **request})[1]
+        return self.task({"image": self.image, **request})[1]
 
     @property
     def asked(self) -> list[int]:
@@ -135,13 +138,19 @@ def test_other_weights_groups_thresholds_and_files_are_other_answers(app: App, s
     assert app.asked == [3]
     copy = tmp_path / "copy.dcm"
     copy.write_bytes(app.path.read_bytes())
+    image = ImageEntry("1.2", (replace(app.image.instances[0], path=copy),))
     keys = []
     for seconds in (1, 2):
         os.utime(copy, (seconds, seconds))
-        keys.append(prediction_key("1.2", [copy], app.models.now, None))  # type: ignore[arg-type]
-    keys.append(prediction_key("1.3", [copy], app.models.now, None))  # type: ignore[arg-type]
-    keys.append(prediction_key("1.3", [copy], app.models.now, []))  # type: ignore[arg-type]
-    assert len(set(keys)) == 4
+        keys.append(prediction_key(image, app.models.now, None))  # type: ignore[arg-type]
+    keys.append(prediction_key(replace(image, image_id="1.3"), app.models.now, None))  # type: ignore[arg-type]
+    keys.append(prediction_key(image, app.models.now, []))  # type: ignore[arg-type]
+    content = bytearray(copy.read_bytes())
+    content[200] ^= 1  # one size, one time, another file
+    copy.write_bytes(content)
+    os.utime(copy, (2, 2))
+    keys.append(prediction_key(image, app.models.now, None))  # type: ignore[arg-type]
+    assert len(set(keys)) == 5
 
 
 def test_requests_for_the_same_frames_share_the_work(app: App) -> None:
