@@ -148,7 +148,7 @@ def test_rules_find_what_a_docstring_says():
     text = (
         "Draws.\n\nArgs:\n    xy: (K, 2) pixels,\n        or None.\n    score, weight: (K,).\n\nReturns:\n    (H, W) grey levels."
     )
-    assert said("xy", text).split() == "(K, 2) pixels, or None.".split()
+    assert " ".join(said("xy", text).split()) == "(K, 2) pixels, or None."
     assert said("weight", text).strip() == "(K,)."
     assert said("Returns", text).strip() == "(H, W) grey levels."
     assert said("mask", "Keeps what ``mask`` (K,) bool says; ``score`` stays.") == "``mask`` (K,) bool says"
