@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from monai_tavr.codec import KeypointCodec
     from monai_tavr.dicom.open import find_cines, open_cine
     from monai_tavr.dicom.writer import write_xa
-    from monai_tavr.drawing.overlay import draw_overlay, write_gif, write_mp4, write_png
+    from monai_tavr.drawing.overlay import display_window, draw_overlay, frame_rate, to_display, write_gif, write_mp4, write_png
     from monai_tavr.evaluation.metrics import KeypointMetrics, evaluate_keypoints
     from monai_tavr.formats.dicom_sr.report import read_keypoints_sr, write_keypoints_sr
     from monai_tavr.formats.label_json import read_label_json, write_label_json
@@ -44,7 +44,8 @@ _LATER = {
     **dict.fromkeys(["KeypointMetrics", "evaluate_keypoints"], "evaluation.metrics"),
     **dict.fromkeys(["KeypointPostprocess"], "postprocess"),
     **dict.fromkeys(["Tracker", "track_between"], "tracking"),
-    **dict.fromkeys(["draw_overlay", "write_gif", "write_mp4", "write_png"], "drawing.overlay"),
+    **dict.fromkeys(["display_window", "draw_overlay", "frame_rate", "to_display"], "drawing.overlay"),
+    **dict.fromkeys(["write_gif", "write_mp4", "write_png"], "drawing.overlay"),
     **dict.fromkeys(["find_cines", "open_cine"], "dicom.open"),
     **dict.fromkeys(["generate_dataset"], "phantom.generate"),
     **dict.fromkeys(["read_keypoints_sr", "write_keypoints_sr"], "formats.dicom_sr.report"),
@@ -73,14 +74,17 @@ __all__ = [
     "PointEdit",
     "Tracker",
     "__version__",
+    "display_window",
     "draw_overlay",
     "evaluate_keypoints",
     "find_cines",
+    "frame_rate",
     "generate_dataset",
     "load_schema",
     "open_cine",
     "read_keypoints_sr",
     "read_label_json",
+    "to_display",
     "track_between",
     "write_gif",
     "write_keypoints_sr",
