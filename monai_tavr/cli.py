@@ -41,11 +41,11 @@ The shipped weights were trained on synthetic phantoms. This is no medical devic
 _EPILOG = """commands:
 {commands}
 
-examples:
-  monai-tavr predict run.dcm --out results --overlay mp4
-  monai-tavr phantom --preset tavr81 --seed 0 --out data
-  monai-tavr evaluate --data data --split test --json scores.json
-  monai-tavr serve --studies /path/to/dicom
+first steps, without any data of your own:
+  monai-tavr phantom --preset demo --out demo                    six synthetic studies
+  monai-tavr predict demo --out results --overlay mp4            their points as files, and films to look at
+  monai-tavr evaluate --data demo --split test --json test.json  how near the points are to the labels
+  monai-tavr serve --studies demo                                the viewer, to correct points and to learn from it
 
 `monai-tavr COMMAND --help` explains a command. Exit code: 0 all done, 1 some failed, 2 nothing done."""
 

@@ -19,6 +19,7 @@ from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import read_label_json, write_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
 from monai_tavr.label import CineLabel, ImageInfo
+from monai_tavr.phantom.presets import PRESETS
 from monai_tavr.postprocess import read_thresholds
 
 PLACES = [(47.5, 31.5), (79.5, 63.5), (63.5, 95.5)]
@@ -350,16 +351,20 @@ def test_serve_hands_over_to_the_label_app(monkeypatch, bundle, tmp_path, capsys
     assert options["load_predictor"]().version == "9.8.7"
 
 
-def test_phantom_is_mounted(tmp_path, capsys):
+def test_phantom_says_which_data_sets_there_are(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["phantom", "--help"])
     assert stop.value.code == 0
     out = capsys.readouterr().out
-    for option in ("--preset", "--patients", "--seed", "--out", "--syntax", "--bits"):
-        assert option in out
+    for word in ("--preset", "--patients", "--seed", "--out", "--syntax", "--bits", "datalist.json"):
+        assert word in out
+    assert all(f"  {name:10s}{preset.description}" in out for name, preset in PRESETS.items())
 
 
-@pytest.mark.parametrize("command", ["predict", "evaluate", "thresholds", "serve", "token", "info"])
+@pytest.mark.parametrize(
+    "command",
+    ["predict", "evaluate", "thresholds", "active-learning", "benchmark", "markups", "phantom", "serve", "token", "info"],
+)
 def test_help_shows_how(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

@@ -37,10 +37,12 @@ proposed to annotators by it."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.epilog = _EPILOG
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", help="simulate or calibrate")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     shape = parser.formatter_class
-    _add_simulate(actions.add_parser("simulate", description=_SIMULATE, formatter_class=shape))
-    calibrate = actions.add_parser("calibrate", description=_CALIBRATE, formatter_class=shape)
+    words = "replay annotation of a labelled data set, to compare strategies"
+    _add_simulate(actions.add_parser("simulate", help=words, description=_SIMULATE, formatter_class=shape))
+    words = "fit how likely the model's points are wrong, which strategies ask"
+    calibrate = actions.add_parser("calibrate", help=words, description=_CALIBRATE, formatter_class=shape)
     calibrate.add_argument("--data", type=Path, required=True, metavar="DATALIST", help="datalist JSON, or its folder")
     calibrate.add_argument("--split", choices=["train", "val", "test", "all"], default="val", help="patients (default: val)")
     calibrate.add_argument("--every", type=int, default=1, metavar="N", help="of each cine, every N-th frame (default: 1)")

@@ -19,6 +19,7 @@ _PACKAGES = ("monai", "torch", "torchvision", "numpy", "pydicom", "monailabel", 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
+    parser.epilog = "Send its output along when you report a fault; it names no patient."
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--bundle", type=Path, metavar="DIR", help="bundle with 'configs' and 'models' (default: the shipped one)"
