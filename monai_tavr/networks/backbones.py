@@ -11,22 +11,32 @@ Nothing is downloaded: weights come from a local file in torchvision's layout, o
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from monai.networks.nets import EfficientNetBNFeatures, ResNet
 from torch import Tensor, nn
 from torchvision.models import vgg
 
-__all__ = ["BACKBONES", "EfficientNetBackbone", "ResNetBackbone", "VGGBackbone", "build_backbone", "load_imagenet_weights"]
+__all__ = [
+    "BACKBONES",
+    "EfficientNetBackbone",
+    "ResNetBackbone",
+    "VGGBackbone",
+    "build_backbone",
+    "channels_of",
+    "deepest_stride",
+    "load_imagenet_weights",
+]
 
 _RESNETS: dict[str, tuple[str, list[int]]] = {
     "resnet18": ("basic", [2, 2, 2, 2]),
     "resnet34": ("basic", [3, 4, 6, 3]),
     "resnet50": ("bottleneck", [3, 4, 6, 3]),
 }
-BACKBONES = (*_RESNETS, "efficientnet-b7", "vgg16")
 
 
 class ResNetBackbone(ResNet):
@@ -125,31 +135,58 @@ class VGGBackbone(nn.Module):
         return features
 
 
+BACKBONES: Mapping[str, Callable[..., nn.Module]] = {
+    **{name: partial(ResNetBackbone, name) for name in _RESNETS},
+    "efficientnet-b7": EfficientNetBackbone,
+    "vgg16": VGGBackbone,
+}
+"""Name of a backbone -> what makes it."""
+
+
 def build_backbone(
-    name: str = "resnet18", *, in_channels: int = 1, weights: str | os.PathLike[str] | None = None
-) -> ResNetBackbone | EfficientNetBackbone | VGGBackbone:
-    """A backbone by name.
+    backbone: str | nn.Module = "resnet18", *, in_channels: int = 1, weights: str | os.PathLike[str] | None = None
+) -> nn.Module:
+    """A backbone by name, or one's own.
 
     Args:
-        name: one of ``BACKBONES``.
-        in_channels: channels of the image.
+        backbone: one of ``BACKBONES``, or a module (B, C, H, W) -> list of feature maps, finest first, each of half the size of
+            the one before, that says their channels as ``channels`` or, like timm's ``features_only`` models, ``feature_info``.
+        in_channels: channels of the image; a module of one's own has its own.
         weights: path of a state dict in torchvision's layout (three channels), or None to start from scratch.
 
     Raises:
-        ValueError: unknown name, or weights that do not fit; the message says what to do.
+        ValueError: unknown name, a module that does not say its channels, or weights that do not fit; says what to do.
     """
-    backbone: ResNetBackbone | EfficientNetBackbone | VGGBackbone
-    if name in _RESNETS:
-        backbone = ResNetBackbone(name, in_channels=in_channels)
-    elif name == "efficientnet-b7":
-        backbone = EfficientNetBackbone(name, in_channels=in_channels)
-    elif name == "vgg16":
-        backbone = VGGBackbone(in_channels=in_channels)
-    else:
-        raise ValueError(f"no backbone {name!r}: give one of {list(BACKBONES)}")
+    if isinstance(backbone, str):
+        if backbone not in BACKBONES:
+            raise ValueError(f"no backbone {backbone!r}: give one of {list(BACKBONES)}, or a module by _target_")
+        backbone = BACKBONES[backbone](in_channels=in_channels)
+    channels_of(backbone)
     if weights is not None:
         load_imagenet_weights(backbone, weights)
     return backbone
+
+
+def channels_of(backbone: nn.Module) -> list[int]:
+    """Channels of the feature maps that a backbone gives, finest first.
+
+    Raises:
+        ValueError: it does not say them.
+    """
+    info: Any = getattr(backbone, "feature_info", None)  # timm's
+    said = info.channels() if hasattr(info, "channels") else getattr(backbone, "channels", None)
+    if not isinstance(said, Sequence) or not said or not all(isinstance(c, int) and c > 0 for c in said):
+        raise ValueError(
+            f"a backbone says the channels of its feature maps as a list 'channels', finest first; {type(backbone).__name__} "
+            f"says {said!r} (a timm model is made with features_only=True)"
+        )
+    return list(said)
+
+
+def deepest_stride(backbone: nn.Module) -> int:
+    """Pixels of the image per cell of the last feature map; where a backbone does not say it, its first map has stride 4."""
+    info: Any = getattr(backbone, "feature_info", None)
+    return int(info.reduction()[-1]) if hasattr(info, "reduction") else 2 ** (len(channels_of(backbone)) + 1)
 
 
 def load_imagenet_weights(backbone: nn.Module, path: str | os.PathLike[str]) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_tavr.keypoints import KeypointSchema, load_schema
-from monai_tavr.networks.backbones import build_backbone
+from monai_tavr.networks.backbones import build_backbone, channels_of, deepest_stride
 from monai_tavr.networks.heads import GroupedHeatmapHead, GroupedRegressionHead
 
 __all__ = ["GroupedKeypointNet"]
@@ -23,24 +23,27 @@ class GroupedKeypointNet(nn.Module):
 
     Args:
         schema: packaged name, path of a YAML file, or a schema: it decides the heads and their sizes.
-        backbone: ``resnet18``, ``resnet34``, ``resnet50``, ``efficientnet-b7`` or ``vgg16``.
+        backbone: ``resnet18``, ``resnet34``, ``resnet50``, ``efficientnet-b7`` or ``vgg16``; or any module that gives feature
+            maps and says their channels, by ``_target_`` in a configuration (see
+            :func:`monai_tavr.networks.backbones.build_backbone`).
         head: ``heatmap`` or ``regression`` (the paper's).
-        in_channels: channels of the image.
+        in_channels: channels of the image, for a backbone by name.
         backbone_weights: path of local ImageNet weights in torchvision's layout, or None to start from scratch.
         width: channels of the heat-map head's pyramid and groups, or of the regression head's hidden layers; None = 64 and 256.
 
     Raises:
-        ValueError: unknown backbone or head, or weights that do not fit.
+        ValueError: unknown backbone or head, a module that does not say its channels, or weights that do not fit.
 
-    Input: (B, in_channels, H, W), H and W multiples of 32 for the heat-map head. Output: (B, K+G, 4) as :mod:`monai_tavr.codec`
-    says, float32 under autocast too; in training mode the heat-map head appends its spatial logits.
+    Input: (B, in_channels, H, W); for the heat-map head H and W are multiples of the backbone's deepest stride, mostly 32.
+    Output: (B, K+G, 4) as :mod:`monai_tavr.codec` says, float32 under autocast too; in training mode the heat-map head appends
+    its spatial logits.
     """
 
     def __init__(
         self,
         schema: str | os.PathLike[str] | KeypointSchema = "tavr11",
         *,
-        backbone: str = "resnet18",
+        backbone: str | nn.Module = "resnet18",
         head: str = "heatmap",
         in_channels: int = 1,
         backbone_weights: str | os.PathLike[str] | None = None,
@@ -52,9 +55,11 @@ class GroupedKeypointNet(nn.Module):
         if width is not None and width < 1:
             raise ValueError(f"width must be a positive number of channels or None, got {width!r}")
         self.backbone = build_backbone(backbone, in_channels=in_channels, weights=backbone_weights)
-        channels = self.backbone.channels
+        channels = channels_of(self.backbone)
+        self.levels = len(channels)
         sizes = [len(points) for points in load_schema(schema).groups.values()]
-        self.divisor = 32 if head == "heatmap" else 1  # the pyramid's levels must cover the same area
+        # the pyramid's levels must cover the same area
+        self.divisor = deepest_stride(self.backbone) if head == "heatmap" else 1
         self.head: GroupedHeatmapHead | GroupedRegressionHead
         if head == "heatmap":
             self.head = GroupedHeatmapHead(channels, sizes, width=width or 64)
@@ -72,13 +77,16 @@ class GroupedKeypointNet(nn.Module):
             :mod:`monai_tavr.codec`.
 
         Raises:
-            ValueError: H or W is no multiple of what the head needs.
+            ValueError: H or W is no multiple of what the head needs, or the backbone gives other maps than it says.
         """
         if not torch.jit.is_tracing() and (x.shape[-2] % self.divisor != 0 or x.shape[-1] % self.divisor != 0):
             raise ValueError(
                 f"height and width of the input must be multiples of {self.divisor}, got {x.shape[-2]} x {x.shape[-1]}"
             )
-        return self.head(self.backbone(x))
+        features = self.backbone(x)
+        if len(features) != self.levels:
+            raise ValueError(f"the backbone says channels of {self.levels} feature maps, but gives {len(features)}")
+        return self.head(features)
 
     @torch.jit.unused
     def set_mean_shape(self, xy: Tensor) -> None:

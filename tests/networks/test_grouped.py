@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from torch import Tensor
 
 from monai_tavr.codec import NUM_COLUMNS, SPREAD, VISIBILITY, KeypointCodec
@@ -113,6 +114,65 @@ def test_every_weight_gets_a_gradient() -> None:
         network = GroupedKeypointNet(head=head)
         GroupedKeypointLoss(image_size=(64, 64))(network(torch.randn(2, 1, 64, 64)), target).backward()
         assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+class ThreeMaps(torch.nn.Module):
+    """A backbone of one's own: maps of stride 4, 8 and 16, and what it says of them."""
+
+    def __init__(self, channels: object = (8, 12, 16)) -> None:
+        super().__init__()
+        self.channels = channels
+        self.steps = torch.nn.ModuleList(
+            torch.nn.Conv2d(i, o, kernel_size=s, stride=s) for i, o, s in ((1, 8, 4), (8, 12, 2), (12, 16, 2))
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        features: list[Tensor] = []
+        for step in self.steps:
+            x = step(x)
+            features.append(x)
+        return features
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_backbone_of_ones_own(head: str) -> None:
+    network = GroupedKeypointNet(backbone=ThreeMaps(), head=head)
+    frames = torch.randn(2, 1, 48, 64)  # multiples of 16, the deepest stride of three maps
+    cells = 12 * 16 if head == "heatmap" else 0
+    assert network(frames).shape == script(network)(frames).shape == (2, K + G, NUM_COLUMNS + cells)
+    assert {name.split(".")[1] for name, _ in network.named_parameters() if name.startswith("backbone")} == {"steps"}
+
+
+def test_a_backbone_by_target_in_a_configuration() -> None:
+    timm = {"_target_": "timm.create_model", "model_name": "mobilenetv3_small_050", "features_only": True, "in_chans": 1}
+    definition = {"_target_": "monai_tavr.networks.GroupedKeypointNet", "backbone": timm | {"out_indices": [1, 2, 3, 4]}}
+    network = ConfigParser({"network_def": definition}).get_parsed_content("network_def").eval()
+    frames = torch.randn(1, 1, 64, 96)
+    with torch.no_grad():
+        expected = network(frames)
+        torch.testing.assert_close(script(network)(frames), expected, rtol=1e-4, atol=1e-5)
+    assert (expected.shape, network.divisor) == ((1, K + G, NUM_COLUMNS), 32)
+    with pytest.raises(ValueError, match="multiples of 32, got 64 x 80"):
+        network(torch.randn(1, 1, 64, 80))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "message"),
+    [
+        (torch.nn.Identity(), "Identity says None"),
+        (ThreeMaps(channels=16), "ThreeMaps says 16"),
+        (ThreeMaps(channels=[]), r"ThreeMaps says \[\]"),
+        (ThreeMaps(channels=[8, 12.5]), r"says \[8, 12.5\] \(a timm model is made with features_only=True\)"),
+    ],
+)
+def test_a_backbone_must_say_its_channels(backbone: torch.nn.Module, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GroupedKeypointNet(backbone=backbone)
+
+
+def test_a_backbone_must_give_the_maps_it_says() -> None:
+    with pytest.raises(ValueError, match="says channels of 2 feature maps, but gives 3"):
+        GroupedKeypointNet(backbone=ThreeMaps(channels=(8, 12)))(torch.randn(1, 1, 32, 32))
 
 
 def test_groups_do_not_share_their_heads() -> None:
