@@ -88,7 +88,7 @@ def api_page() -> str:
         name = match[2].rpartition(".")[2]
         return f"[{match[1]}](#{name.lower()})" if name in known and match[2].startswith(PACKAGE) else match[1]
 
-    details = re.sub(r"\[([^\]\n]+)\]\(#([\w.]+)\)", link, plain("\n".join(chapters)))
+    details = re.sub(r"\[([^\]\n]+)\]\(#([\w., ]+)\)", link, plain("\n".join(chapters)))
     return "\n".join([INTRODUCTION, *contents, "", wrapped_signatures(details)])
 
 
