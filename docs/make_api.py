@@ -17,6 +17,7 @@ from griffe2md import ConfigDict, render_object_docs
 REPOSITORY = Path(__file__).resolve().parent.parent
 PAGE = REPOSITORY / "docs" / "api.md"
 PACKAGE = "monai_tavr"
+COLON = "\ufdd0"  # stands for a colon in a description of what is returned: griffe takes what comes before one for a type
 ROOMS = [
     *["keypoints", "label", "cine", "dicom", "formats", "predictor", "postprocess", "bundle", "tracking", "drawing"],
     *["networks", "codec", "training", "evaluation", "phantom"],
@@ -43,11 +44,17 @@ Made from the docstrings by `make api`; edit those.
 
 def public_objects() -> Iterator[tuple[griffe.Module, list[griffe.Object]]]:
     """Modules in the order of ``ROOMS``, each with what it makes public, in the order of its file."""
-    loader = griffe.GriffeLoader(search_paths=[REPOSITORY], docstring_parser="google", allow_inspection=False)
+    options = griffe.GoogleOptions(returns_multiple_items=False, returns_named_value=False)
+    loader = griffe.GriffeLoader(
+        search_paths=[REPOSITORY], docstring_parser="google", docstring_options=options, allow_inspection=False
+    )
     package = loader.load(PACKAGE)
     loader.resolve_aliases()
     names = sorted(name for name in package.members if name in (package.exports or ()) and name != "__version__")
     objects = [package[name].final_target for name in names]
+    for part in [*objects, *(member for o in objects for member in o.members.values() if not member.is_alias)]:
+        if part.docstring:
+            part.docstring.value = prepared(part.docstring.value)
     modules = {o.module.path: o.module for o in objects}
     for module in sorted(modules.values(), key=lambda m: (ROOMS.index(m.path.split(".")[1]), m.path)):
         yield module, sorted((o for o in objects if o.module is module), key=lambda o: o.lineno or 0)
@@ -63,12 +70,23 @@ def plain(text: str) -> str:
     return re.sub(r":\w+:`~?([\w.]+)`", lambda role: f"`{role[1].rpartition('.')[2]}`", text)
 
 
+def prepared(text: str) -> str:
+    """A docstring as griffe and griffe2md need it."""
+    section = r"(?<=^Returns:\n)(?:[ \t]+.*\n?|\n(?=[ \t]))+"
+    return re.sub(section, lambda body: body[0].replace(":", COLON), plain(text), flags=re.MULTILINE)
+
+
+def ruff_format(text: str, *, name: str) -> str:
+    """What ``ruff format`` makes of a file of that name."""
+    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length=110", f"--stdin-filename={name}", "-"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+
+
 def wrapped_signatures(page: str) -> str:
     """The page with signatures broken into lines as ruff breaks them."""
     blocks = re.findall(r"```python\n(\w+\(.*)\n\n?```", page)
     stubs = "".join(f"def {signature}: ...\n" for signature in blocks)
-    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length=110", "--stdin-filename=api.pyi", "-"]
-    formatted = subprocess.run(command, input=stubs, capture_output=True, text=True, check=True).stdout
+    formatted = ruff_format(stubs, name="api.pyi")
     signatures = iter(re.findall(r"^def (.*?): \.\.\.$", formatted, re.MULTILINE | re.DOTALL))
     return re.sub(r"```python\n\w+\(.*\n\n?```", lambda _: f"```python\n{next(signatures)}\n```", page)
 
@@ -88,8 +106,10 @@ def api_page() -> str:
         name = match[2].rpartition(".")[2]
         return f"[{match[1]}](#{name.lower()})" if name in known and match[2].startswith(PACKAGE) else match[1]
 
-    details = re.sub(r"\[([^\]\n]+)\]\(#([\w., ]+)\)", link, plain("\n".join(chapters)))
-    return "\n".join([INTRODUCTION, *contents, "", wrapped_signatures(details)])
+    text = "\n".join(chapters).replace(COLON, ":")
+    details = re.sub(r"\[([^\]\n]+)\]\(#([\w., ]+)\)", link, text)
+    details = re.sub(r"\*\*(\w+),\*\* \(<code>\(?([\w, ]+)\)?</code>\)", r"**\1, \2**", details)  # one entry for several names
+    return ruff_format("\n".join([INTRODUCTION, *contents, "", wrapped_signatures(details)]), name="api.md")
 
 
 def main() -> int:

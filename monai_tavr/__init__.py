@@ -10,19 +10,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from monai_tavr import former_paths
-from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState, load_schema
+from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState, Stage, load_schema
 
 if TYPE_CHECKING:
     from monai_tavr.bundle import Bundle
     from monai_tavr.cine import Cine, CineError, CineInfo
     from monai_tavr.codec import KeypointCodec
     from monai_tavr.dicom.open import find_cines, open_cine
-    from monai_tavr.dicom.writer import write_xa
+    from monai_tavr.dicom.writer import XAHeader, write_xa
     from monai_tavr.drawing.overlay import display_window, draw_overlay, frame_rate, to_display, write_gif, write_mp4, write_png
     from monai_tavr.evaluation.metrics import KeypointMetrics, evaluate_keypoints
     from monai_tavr.formats.dicom_sr.report import read_keypoints_sr, write_keypoints_sr
     from monai_tavr.formats.label_json import read_label_json, write_label_json
-    from monai_tavr.label import CineLabel, ImageInfo, PointEdit
+    from monai_tavr.label import CineLabel, ImageInfo, PointEdit, Revision
     from monai_tavr.networks.grouped import GroupedKeypointNet
     from monai_tavr.phantom.generate import generate_dataset
     from monai_tavr.postprocess import KeypointPostprocess
@@ -36,7 +36,7 @@ __version__ = "0.1.0"
 _LATER = {
     **dict.fromkeys(["Bundle"], "bundle"),
     **dict.fromkeys(["Cine", "CineError", "CineInfo"], "cine"),
-    **dict.fromkeys(["CineLabel", "ImageInfo", "PointEdit"], "label"),
+    **dict.fromkeys(["CineLabel", "ImageInfo", "PointEdit", "Revision"], "label"),
     **dict.fromkeys(["FramePrediction", "KeypointPredictor"], "predictor"),
     **dict.fromkeys(["GroupedKeypointLoss"], "training.loss"),
     **dict.fromkeys(["GroupedKeypointNet"], "networks.grouped"),
@@ -50,7 +50,7 @@ _LATER = {
     **dict.fromkeys(["generate_dataset"], "phantom.generate"),
     **dict.fromkeys(["read_keypoints_sr", "write_keypoints_sr"], "formats.dicom_sr.report"),
     **dict.fromkeys(["read_label_json", "write_label_json"], "formats.label_json"),
-    **dict.fromkeys(["write_xa"], "dicom.writer"),
+    **dict.fromkeys(["XAHeader", "write_xa"], "dicom.writer"),
 }
 
 __all__ = [
@@ -72,7 +72,10 @@ __all__ = [
     "KeypointState",
     "Keypoints",
     "PointEdit",
+    "Revision",
+    "Stage",
     "Tracker",
+    "XAHeader",
     "__version__",
     "display_window",
     "draw_overlay",

@@ -45,16 +45,25 @@ class CineInfo:
 
     Attributes:
         path: the file, or the folder of single frames.
-        rows, columns, number_of_frames: H, W, F.
+        rows: H.
+        columns: W.
+        number_of_frames: F.
         spacing: (x, y) millimetres per pixel in the patient.
         detector_spacing: (x, y) millimetres per pixel at the detector, larger than in the patient by the magnification.
         frame_times: (F,) float64 milliseconds since the first frame.
-        primary_angle, secondary_angle: degrees of the positioner at the first frame; LAO + / RAO -, cranial + / caudal -.
-        modality, sop_class_uid, transfer_syntax_uid, photometric_interpretation, bits_stored: as in the DICOM header.
-        study_instance_uid, series_instance_uid, sop_instance_uid: DICOM identity; a folder of single frames has no
-            ``sop_instance_uid`` of its own.
+        primary_angle: degrees of the positioner at the first frame, LAO + / RAO -.
+        secondary_angle: degrees of the positioner at the first frame, cranial + / caudal -.
+        modality: as in the DICOM header, XA or RF.
+        sop_class_uid: as in the DICOM header.
+        transfer_syntax_uid: as in the DICOM header.
+        photometric_interpretation: as in the DICOM header.
+        bits_stored: as in the DICOM header.
+        study_instance_uid: DICOM UID of the study.
+        series_instance_uid: DICOM UID of the series.
+        sop_instance_uid: DICOM UID of the instance; a folder of single frames has none of its own.
         frame_sop_instance_uids: one UID per frame of a folder of single frames, else empty.
-        series_number, instance_number: as in the DICOM header.
+        series_number: as in the DICOM header.
+        instance_number: as in the DICOM header.
         shutter: (left, top, right, bottom) of the rectangular display shutter: first and last shown column and row, from 0.
     """
 

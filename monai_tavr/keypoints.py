@@ -32,7 +32,10 @@ _STAGE_KEYS = {"id", "title", "groups"}
 
 
 class KeypointState(IntEnum):
-    """What is known of a point on a frame. The three states never stand for one another."""
+    """What is known of a point on a frame. The three states never stand for one another.
+
+    ``UNLABELLED`` (-1): nobody looked. ``ABSENT`` (0): looked for and not there. ``VISIBLE`` (1): it is there.
+    """
 
     UNLABELLED = -1  # nobody looked
     ABSENT = 0  # looked for and not there
@@ -158,7 +161,7 @@ class KeypointSchema:
 
     @property
     def num_keypoints(self) -> int:
-        """K."""
+        """K, the number of points."""
         return len(self.names)
 
     @property
@@ -168,7 +171,7 @@ class KeypointSchema:
 
     @property
     def num_groups(self) -> int:
-        """G."""
+        """G, the number of groups."""
         return len(self.groups)
 
     @property

@@ -43,10 +43,15 @@ class ImageInfo:
 
 @dataclass(frozen=True)
 class PointEdit:
-    """Who put a point there: ``source`` is ``model`` or ``annotator``, ``time`` is ISO 8601 with a time zone.
+    """Who put a point there.
+
+    Attributes:
+        source: ``model`` or ``annotator``.
+        author: the model's or the person's name; None = not said.
+        time: when, ISO 8601 with a time zone; None = not said.
 
     Raises:
-    ValueError: the source is another, or a value is no text or no such time.
+        ValueError: the source is another, or a value is no text or no such time.
     """
 
     source: str
@@ -75,7 +80,7 @@ class Revision:
         model: SHA-256 of the weights whose prediction was corrected; None = not said.
 
     Raises:
-    ValueError: a value is no text, no whole number, or no such time.
+        ValueError: a value is no text, no whole number, or no such time.
     """
 
     number: int

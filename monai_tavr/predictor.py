@@ -42,7 +42,7 @@ class FramePrediction:
         located: (K, 2) float32 native pixels, (x, y): where each point would be, absent ones too.
         spread: (K,) float32 doubt about the location in native pixels: the heat map's standard deviation beyond that of well
             located points (``spread_floor`` of the thresholds). Uncalibrated; 0 where the network has no heat map.
-        group_probability: (G,) float32 in [0, 1].
+        group_probability: (G,) float32 in [0, 1], that the group is present.
         input_side: side of the network's input (root of its area) in native pixels.
     """
 
@@ -251,7 +251,7 @@ class KeypointPredictor:
             inputs: (F, 1, h, w) of :meth:`prepare`, normalised.
 
         Returns:
-            (F, K + G, 4) float32: normalised x and y, logit of visibility, spread; see :mod:`monai_tavr.codec`.
+            (F, K + G, 4) float32, normalised x and y, logit of visibility, spread; see :mod:`monai_tavr.codec`.
         """
         with torch.inference_mode(), self._autocast():
             return self.network(inputs).float()

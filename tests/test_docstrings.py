@@ -182,6 +182,13 @@ def test_public_names_have_docstrings():
     assert missing == []
 
 
+def test_sections_are_indented():
+    """Else readers of Google style, and so the API page, take a section for plain text."""
+    flat = re.compile(r"^(Args|Attributes|Returns|Yields|Raises):\n(?! )", re.MULTILINE)
+    texts = {f.where: f.text for f in functions()}
+    assert [where for where, text in texts.items() if flat.search(text)] == []
+
+
 @pytest.mark.parametrize(("what", "pattern"), [("shape", SHAPE), ("unit or meaning", UNIT)], ids=["shape", "unit"])
 def test_arrays_state_shape_and_unit(what, pattern):
     assert [place for place, name, text in arrays() if not pattern.search(said(name, text))] == [], f"state the {what}"

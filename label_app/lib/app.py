@@ -46,7 +46,7 @@ class TAVRApp(MONAILabelApp):
             ``audit`` (:class:`AuditLog`), and optionally ``load_predictor``.
 
     Raises:
-    MONAILabelException: the app is started by MONAI Label's own command, without protection.
+        MONAILabelException: the app is started by MONAI Label's own command, without protection.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, Any]) -> None:

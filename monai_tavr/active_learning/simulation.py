@@ -51,7 +51,7 @@ class ReplaySettings:
         every: of each cine, every such frame is in the pool.
 
     Raises:
-    ValueError: a setting is out of its range.
+        ValueError: a setting is out of its range.
     """
 
     rounds: int = 6

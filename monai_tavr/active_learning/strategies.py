@@ -45,7 +45,7 @@ class FramePool:
         features: (N, D) features of what the frame looks like.
 
     Raises:
-    ValueError: the arrays differ in length.
+        ValueError: the arrays differ in length.
     """
 
     cine: np.ndarray
@@ -73,7 +73,7 @@ class SpacingRules:
         patient_lead: a patient waits while this many labelled frames ahead of the patient with fewest; None = never.
 
     Raises:
-    ValueError: a setting is below 1.
+        ValueError: a setting is below 1.
     """
 
     gap: int = 5

@@ -162,7 +162,7 @@ class Student:
         seed: of the first weights.
 
     Raises:
-    ValueError: ``image_size`` is no such multiple.
+        ValueError: ``image_size`` is no such multiple.
     """
 
     def __init__(self, *, image_size: int = 96, schema: KeypointSchema = TAVR11, seed: int = 0) -> None:

@@ -59,7 +59,7 @@ class PointUncertainty:
         ece: expected calibration error on those.
 
     Raises:
-    ValueError: the coefficients are not five finite numbers.
+        ValueError: the coefficients are not five finite numbers.
     """
 
     coefficients: tuple[float, ...] = (1.0, 0.3, 2.0, 1.0, 0.0)

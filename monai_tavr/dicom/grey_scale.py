@@ -67,7 +67,7 @@ class Window:
     """A VOI window: ``function`` is LINEAR, LINEAR_EXACT or SIGMOID (PS3.3 C.11.2.1.2 and C.11.2.1.3).
 
     Raises:
-    ValueError: the function is unknown, or centre or width are not finite, or the width is too small.
+        ValueError: the function is unknown, or centre or width are not finite, or the width is too small.
     """
 
     center: float

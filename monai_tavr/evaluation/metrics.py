@@ -279,7 +279,7 @@ class KeypointMetrics(CumulativeIterationMetric):
         key: the figure that :meth:`aggregate` returns, e.g. ``f1``, ``f1_within_20px``, ``mean_error_px``.
 
     Raises:
-    ValueError: there is no figure of that name.
+        ValueError: there is no figure of that name.
     """
 
     def __init__(self, schema: str | KeypointSchema = "tavr11", *, key: str = "f1_within_20px") -> None:

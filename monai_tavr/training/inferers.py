@@ -44,7 +44,7 @@ class CineInferer(AutocastInferer):
         dtype: see :class:`AutocastInferer`.
 
     Raises:
-    ValueError: ``batch_size`` is below 1.
+        ValueError: ``batch_size`` is below 1.
     """
 
     def __init__(

@@ -57,7 +57,7 @@ class IssuerOptions:
         roles: name of a role at the issuer -> role here.
 
     Raises:
-    ValueError: the address is no HTTPS one, the client has no id, or a role is unknown.
+        ValueError: the address is no HTTPS one, the client has no id, or a role is unknown.
     """
 
     issuer: str

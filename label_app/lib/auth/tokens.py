@@ -38,7 +38,7 @@ class TokenEntry:
         sha256: of salt and token, hexadecimal.
 
     Raises:
-    ValueError: a value cannot be what it should be.
+        ValueError: a value cannot be what it should be.
     """
 
     name: str

@@ -22,7 +22,7 @@ class TrainRequest:
         learning_rate: peak of AdamW's, for fine-tuning.
 
     Raises:
-    ValueError: a value is out of bounds.
+        ValueError: a value is out of bounds.
     """
 
     max_epochs: int = 20
