@@ -1,6 +1,6 @@
 """One object from a cine to its keypoints: path or frames in, :class:`Keypoints` in native pixels out.
 
-Frames are decoded in a thread while the network computes, a batch at a time, so that a long cine never lies in memory whole.
+Frames of a file are decoded in a thread while the network computes, a batch at a time: a long cine need not lie in memory whole.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ _NEAR = 2  # largest grey-level error of JPEG-LS near-lossless
 _PSNR = 50  # dB, of lossy JPEG 2000
 _JPEG_QUALITY = 95
 _BITS_STORED = (8, 10, 12, 16)  # PS3.3 C.8.7.1: the only values of an XA image
-# the root of this project's UIDs: one random 128-bit number (PS3.5 B.2)
+# what the UIDs of written cines are made from: one random 128-bit number (PS3.5 B.2); phantoms and reports have their own
 _NAMESPACE = uuid.UUID("4c65b0f3-5d0d-4b5c-9a3e-2f0d6f1c7a53")
 _IMPLEMENTATION_UID = UID(f"2.25.{_NAMESPACE.int}")
 _IMPLEMENTATION_VERSION = "MONAI_TAVR"
