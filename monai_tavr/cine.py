@@ -1,7 +1,7 @@
 """A cine: the frames of one X-ray angiography run, decoded one by one when asked for, and what is known about them.
 
-Nothing here reads a file: `monai_tavr.dicom.open_cine` builds cines from DICOM, pictures and NIfTI. What is known of a cine goes by
-the names that DICOM gives it.
+Nothing here reads a file: `monai_tavr.dicom.open_cine` builds cines from DICOM, pictures and NIfTI. What is known of a cine goes
+by the names that DICOM gives it.
 """
 
 from __future__ import annotations
