@@ -155,6 +155,22 @@ def test_commands_of_a_page_exist(page, parsers):
     assert wrong == []
 
 
+@each_page
+def test_options_and_variables_of_a_page_exist(page, parsers):
+    """``--option`` alone, in the text: of any command, or an id of a configuration; ``MONAI_TAVR_...``: read somewhere."""
+    known = {option for parser in parsers.values() for action in parser._actions for option in action.option_strings}
+    configured = set(
+        re.findall(r"^(\w+):", "\n".join(p.read_text() for p in (REPOSITORY / "configs").glob("*.yaml")), re.MULTILINE)
+    )
+    known |= {f"--{name}" for name in configured}
+    code = "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in SOURCES)
+    wrong = [
+        word.split()[0] for word in quoted(page) if word.startswith("--") and word.split()[0] not in known and "..." not in word
+    ]
+    named = re.findall(r"MONAI_TAVR_\w+", page.read_text(encoding="utf-8"))
+    assert wrong + [name for name in named if name not in code] == []
+
+
 def test_commands_of_the_help_exist(parsers):
     shown = [cli._EPILOG, *(parser.epilog or "" for parser in parsers.values())]
     lines = [line.split("monai-tavr ", 1)[1] for text in shown for line in text.splitlines() if line.startswith("  monai-tavr ")]
