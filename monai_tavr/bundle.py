@@ -134,14 +134,14 @@ class Bundle:
         """The network with its weights, in evaluation mode on the CPU, its schema, and its input's (height, width) in pixels.
 
         Args:
-            weights: a state dict, or a checkpoint that holds one under ``model`` or ``network``; None = the shipped ones.
+            weights: a file for :func:`monai_tavr.weights.read_weights`; None = the shipped ones.
             schema: instead of the configuration's.
 
         Raises:
             FileNotFoundError: there are no weights.
             ValueError: they are damaged, or do not fit the network.
         """
-        import torch
+        from monai_tavr.weights import load_weights
 
         path = self.weights if weights is None else Path(weights)
         if not path.is_file():
@@ -150,18 +150,6 @@ class Bundle:
             )
         replaced = {} if schema is None else {"schema": load_schema(schema)}
         network, used_schema, image_size = self.content("network_def", "schema", "image_size", **replaced)
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds for a file that is no checkpoint
-            raise ValueError(f"{path}: not a file of weights that can be loaded safely: {str(error).splitlines()[0]}") from error
-        for key in ("model", "network"):
-            state = state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
-        try:
-            network.load_state_dict(state)
-        except (RuntimeError, TypeError, AttributeError) as error:
-            lines = str(error).splitlines()
-            raise ValueError(
-                f"{path}: the weights do not fit network_def of {self.root / _CONFIG}: {' '.join(lines[:2])}"
-            ) from error
+        load_weights(network, path, defined_by=f"{self.root / _CONFIG}, network_def")
         height, width = (int(s) for s in image_size)
         return network.eval(), load_schema(used_schema), (height, width)

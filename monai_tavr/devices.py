@@ -8,10 +8,18 @@ __all__ = ["bf16_is_fast", "fastest_precision", "select_device"]
 
 
 def bf16_is_fast(device: str | torch.device) -> bool:
-    """Whether the device computes in bfloat16 natively (elsewhere it is emulated, and slower than float32)."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Whether the device computes in bfloat16 natively; elsewhere it is imitated, and slower than float32.
+
+    CUDA cards do since Ampere (compute capability 8.0), Intel's and AMD's processors with AVX512-BF16 or AMX.
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu":
+        return False
+    # oneDNN's own answer counts processors that convert to float32 and back
+    native = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(supported is not None and supported() for supported in native)
 
 
 def select_device(device: str | torch.device = "auto") -> torch.device:
@@ -27,9 +35,6 @@ def select_device(device: str | torch.device = "auto") -> torch.device:
     return chosen
 
 
-def fastest_precision(device: torch.device) -> str:
-    """bf16 where it is native; elsewhere a CPU would imitate it, slower than fp32."""
-    if device.type == "cuda":
-        return "bf16"
-    native = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return "bf16" if any(supported is not None and supported() for supported in native) else "fp32"
+def fastest_precision(device: str | torch.device) -> str:
+    """``bf16`` where it is native, else ``fp32``: what the precision ``auto`` means."""
+    return "bf16" if bf16_is_fast(device) else "fp32"

@@ -1,6 +1,7 @@
 """One object from a cine to its keypoints: path or frames in, :class:`Keypoints` in native pixels out.
 
-Frames of a file are decoded in a thread while the network computes, a batch at a time: a long cine need not lie in memory whole.
+Frames are decoded in a thread while the network computes, a batch at a time: of the pixels two batches are in memory at once,
+however long the cine (its file, or the caller's array, may be there whole). What is found is one small object per frame.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class KeypointPredictor:
         allowed_groups: groups that can be there; None = all.
         stage: the same by a stage of the procedure, one of the schema's; None = not stated.
         precision: ``fp32``; ``bf16`` (autocast: about twice as fast where the processor computes in it, and locations move by
-            hundredths of a pixel); or ``auto``: bf16 on CUDA and on such processors, else fp32.
+            hundredths of a pixel); or ``auto``: see :func:`monai_tavr.devices.fastest_precision`. What people wait for is
+            computed in ``auto``, figures that are written down in ``fp32``, so that they do not depend on the machine.
         postprocess: the decision rules; None = the bundle's thresholds, or 0.5 where it has none.
 
     Raises:

@@ -10,7 +10,6 @@ import torch
 from tiny_bundle import bright_square, write_bundle
 
 from monai_tavr.cine import Cine, CineError, CineInfo
-from monai_tavr.devices import select_device
 from monai_tavr.dicom import open_cine
 from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import label_to_dict, read_label_json, write_label_json
@@ -216,13 +215,6 @@ def test_settings_are_checked(bundle):
         KeypointPredictor(bundle, precision="int8")
     with pytest.raises(ValueError, match="no device 'abacus'"):
         KeypointPredictor(bundle, device="abacus")
-
-
-def test_a_device_that_is_not_there_is_refused(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert select_device("auto") == torch.device("cpu")
-    with pytest.raises(ValueError, match="PyTorch finds no CUDA device"):
-        select_device("cuda")
 
 
 @pytest.mark.slow

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from scipy.stats import t as student_t
 
 __all__ = ["LearningCurve", "Saving", "label_saving", "learning_curves", "write_curve_plot", "write_rounds_csv"]
 
-# 97.5 % quantile of Student's t for 1 to 9 degrees of freedom
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 _COLORS = {
     "random": "0.45",
     "hybrid": "#0072b2",
@@ -50,8 +49,7 @@ class LearningCurve:
         n = len(self.errors)
         if n < 2:
             return np.zeros(len(self.labels))
-        t = _T[n - 2] if n - 2 < len(_T) else 1.96
-        return np.asarray(t * self.errors.std(axis=0, ddof=1) / np.sqrt(n))
+        return np.asarray(student_t.ppf(0.975, n - 1) * self.errors.std(axis=0, ddof=1) / np.sqrt(n))
 
 
 def learning_curves(rounds: Sequence[Mapping[str, Any]], *, figure: str = "pool_error") -> dict[str, LearningCurve]:

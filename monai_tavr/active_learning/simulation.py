@@ -12,10 +12,9 @@ Every finished round is a line of ``rounds.jsonl``; a replay that was stopped go
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,15 +24,15 @@ from torch import Tensor
 
 from monai_tavr.active_learning.outputs import FrameOutputs
 from monai_tavr.active_learning.strategies import FramePool, SpacingRules, check_strategies, choose_frames
-from monai_tavr.active_learning.student import FrameArrays, Lessons, Student
+from monai_tavr.active_learning.student import FrameArrays, Lessons, Student, array_digest
 from monai_tavr.active_learning.uncertainty import PointUncertainty, disagreement, needs_correction
-from monai_tavr.keypoints import KeypointSchema, KeypointState
+from monai_tavr.evaluation.frames import errors_per_point
+from monai_tavr.keypoints import KeypointSchema
 
 __all__ = ["Replay", "ReplaySettings", "frame_errors", "run_replays"]
 
 _FRAME_PX = 512  # errors are in pixels of a frame of this width
 _PER_BATCH = (12, 4)  # frames of the pool, and of those that the common weights were trained on
-_MISS_PX = 50.0  # a missed or invented point, and the most that a misplaced one counts
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,9 @@ class ReplaySettings:
 
 
 def frame_errors(outputs: FrameOutputs, frames: FrameArrays) -> np.ndarray:
-    """(N,) pixels (of 512) per labelled point: distances up to 50, and 50 for each missed or invented point."""
-    visible, labelled = frames.state == KeypointState.VISIBLE, frames.state != KeypointState.UNLABELLED
-    distance = np.minimum(np.linalg.norm(outputs.xy - frames.xy, axis=2) * _FRAME_PX, _MISS_PX)
-    error = np.where(visible & outputs.reported, distance, np.where(visible != outputs.reported, _MISS_PX, 0.0))
-    return np.asarray((error * labelled).sum(axis=1) / np.maximum(labelled.sum(axis=1), 1))
+    """(N,) pixels (of 512) per labelled point, see :func:`monai_tavr.evaluation.frames.errors_per_point`."""
+    distance = np.linalg.norm(outputs.xy - frames.xy, axis=2) * _FRAME_PX
+    return errors_per_point(distance, outputs.reported, frames.state)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,9 +182,9 @@ def _claim(file: Path, replay: Replay) -> list[dict[str, Any]]:
     """The rounds in the file; its first line holds the settings."""
     note = {
         **asdict(replay.settings),
-        "pool_frames": len(replay.pool),
-        "test_frames": len(replay.test),
-        "start": _digest(replay.start),
+        "pool": replay.pool.digest,
+        "test": replay.test.digest,
+        "start": array_digest(value.numpy() for value in replay.start.values()),
     }
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -202,11 +199,6 @@ def _claim(file: Path, replay: Replay) -> list[dict[str, Any]]:
     if found != note:
         raise ValueError(f"{file} belongs to replays with {found}, not {note}; give another folder with --out")
     return lines[1:]
-
-
-def _digest(weights: Mapping[str, Tensor]) -> str:
-    content = b"".join(value.numpy().tobytes() for value in weights.values())
-    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _run_one(

@@ -5,10 +5,10 @@ It has the project's heads, loss and output; only the backbone is small, and the
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from monai_tavr import __version__
 from monai_tavr.active_learning.outputs import FrameOutputs, network_outputs
 from monai_tavr.codec import STATE, KeypointCodec, X, Y
 from monai_tavr.evaluation.frames import LabelledCine
@@ -28,12 +29,25 @@ from monai_tavr.postprocess import KeypointPostprocess
 from monai_tavr.training.loss import GroupedKeypointLoss
 from monai_tavr.transforms.framing import prepare_frames
 
-__all__ = ["FrameArrays", "Lessons", "Student", "load_frames"]
+__all__ = ["FrameArrays", "Lessons", "Student", "array_digest", "load_frames"]
 
 _CHANNELS = (8, 16, 32, 64, 96)  # of the stem and of C2 to C5
 _WIDTH = 16  # of the head
 _SIGMA = 1.5  # of the Gaussians, in cells of the heat map
 _SHIFT = 0.06  # of the side: how far a batch is moved
+
+
+def array_digest(arrays: Iterable[np.ndarray]) -> str:
+    """16 hexadecimal digits: the same for the same values, shapes and types.
+
+    Args:
+        arrays: numbers of any shape.
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +71,11 @@ class FrameArrays:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def digest(self) -> str:
+        """See :func:`array_digest`."""
+        return array_digest(vars(self).values())
+
     def select(self, which: Any) -> FrameArrays:
         """Some of the frames, by index or mask."""
         return FrameArrays(**{f.name: getattr(self, f.name)[which] for f in fields(self)})
@@ -77,6 +96,11 @@ class Lessons:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def digest(self) -> str:
+        """See :func:`array_digest`."""
+        return array_digest(t.numpy() for t in (self.images, self.targets))
+
 
 def load_frames(
     cines: Sequence[LabelledCine], *, image_size: int, every: int = 1, cache: Path | None = None, progress: Any = None
@@ -87,12 +111,14 @@ def load_frames(
         cines: from :func:`monai_tavr.evaluation.frames.group_by_cine`.
         image_size: side s of the network's input, in pixels.
         every: keep every such frame of a cine.
-        cache: file to keep the result in; it is used where it exists.
+        cache: file to keep the result in; it is used where it was made of the same files, labels and settings.
         progress: called with 1 after every cine.
     """
+    key = _source_digest(cines, image_size, every)
     if cache is not None and cache.is_file():
         with np.load(cache, allow_pickle=False) as stored:
-            return FrameArrays(**{f.name: stored[f.name] for f in fields(FrameArrays)})
+            if str(stored["key"]) == key:
+                return FrameArrays(**{f.name: stored[f.name] for f in fields(FrameArrays)})
     patients = {name: i for i, name in enumerate(dict.fromkeys(c.patient for c in cines))}
     parts = []
     for number, cine in enumerate(cines):
@@ -102,8 +128,20 @@ def load_frames(
     loaded = FrameArrays(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(FrameArrays)})
     if cache is not None:
         with replacing(cache) as stream:
-            np.savez(stream, **vars(loaded))
+            np.savez(stream, key=np.array(key), **vars(loaded))
     return loaded
+
+
+def _source_digest(cines: Sequence[LabelledCine], image_size: int, every: int) -> str:
+    """Changes with the cines, their files (by size and time of change), their labels, and what is made of them."""
+    digest = hashlib.sha256(repr((__version__, image_size, every)).encode())
+    for cine in cines:
+        files = sorted(p for p in cine.image.iterdir() if p.is_file()) if cine.image.is_dir() else [cine.image]
+        stamps = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+        digest.update(repr((str(cine.image.resolve()), stamps, cine.patient, cine.frames)).encode())
+        truth = {k.frame: k for k in cine.label.frames}
+        digest.update(array_digest(a for f in cine.frames for a in (truth[f].xy, truth[f].state)).encode())
+    return digest.hexdigest()
 
 
 def _load_cine(cine: LabelledCine, number: int, patient: int, image_size: int, every: int) -> FrameArrays:
@@ -179,10 +217,9 @@ class Student:
         """A copy of the weights."""
         return {name: value.clone() for name, value in self.network.state_dict().items()}
 
-    def restore(self, weights: dict[str, Tensor] | str | os.PathLike[str]) -> None:
-        """Take weights, or a file of them."""
-        found = weights if isinstance(weights, dict) else torch.load(weights, map_location="cpu", weights_only=True)
-        self.network.load_state_dict(found)
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Take weights."""
+        self.network.load_state_dict(weights)
 
     def lessons(self, frames: FrameArrays) -> Lessons:
         """Labelled frames with their targets."""

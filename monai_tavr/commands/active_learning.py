@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     calibrate.add_argument("--split", choices=["train", "val", "test", "all"], default="val", help="patients (default: val)")
     calibrate.add_argument("--every", type=int, default=1, metavar="N", help="of each cine, every N-th frame (default: 1)")
     calibrate.add_argument("--out", type=Path, metavar="FILE", help="where to (default: uncertainty.json beside the weights)")
-    add_model_arguments(calibrate)
+    add_model_arguments(calibrate, precision="fp32")
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
@@ -135,16 +135,17 @@ def _prepare(args: argparse.Namespace, settings: ReplaySettings) -> Replay:
 
 def _cines(data: Path, split: str, *, most: int | None = None) -> list[LabelledCine]:
     """Labelled cines of a split, up to a number of frames."""
-    from monai_tavr.evaluation.frames import group_by_cine
+    from monai_tavr.evaluation.frames import iterate_cines
     from monai_tavr.training.datasets import load_datalist
 
-    items = load_datalist(data, split)
     found: list[LabelledCine] = []
-    for item in items:
-        if most is not None and sum(len(c.frames) for c in found) >= most:
+    frames = 0
+    for cine in iterate_cines(load_datalist(data, split)):
+        found.append(cine)
+        frames += len(cine.frames)
+        if most is not None and frames >= most:
             break
-        found += group_by_cine([item])
-    if not found:
+    if not frames:
         raise ValueError(f"{data}: split {split!r} has no labelled frame")
     return found
 
@@ -154,26 +155,29 @@ def _frames(args: argparse.Namespace, cines: Sequence[LabelledCine], name: str, 
 
     from monai_tavr.active_learning.student import load_frames
 
-    cache = args.out / f"{name}_{len(cines)}x{every}_{args.image_size}.npz"
+    cache = args.out / f"{name}.npz"
     with tqdm(total=len(cines), desc=f"read {name}", unit="cine", leave=False, disable=None) as bar:
         return load_frames(cines, image_size=args.image_size, every=every, cache=cache, progress=bar.update)
 
 
 def _learn_start(args: argparse.Namespace, student: Student, memory: Lessons) -> None:
-    """Train the common start, or take it from the folder."""
+    """Train the common start, or take it from the folder where it was trained on the same frames."""
     import torch
     from tqdm import tqdm
 
+    from monai_tavr import __version__
     from monai_tavr.files import replacing
 
-    file = args.out / f"start_{len(memory)}_{args.start_iterations}_{args.image_size}.pt"
+    file, key = args.out / "start.pt", f"{__version__} {memory.digest} {args.start_iterations}"
     if file.is_file():
-        student.restore(file)
-        return
+        stored = torch.load(file, map_location="cpu", weights_only=True)
+        if stored["key"] == key:
+            student.restore(stored["network"])
+            return
     with tqdm(total=args.start_iterations, desc="start", unit="batch", leave=False, disable=None) as bar:
         student.train([memory], iterations=args.start_iterations, learning_rate=3e-3, progress=bar.update)
     with replacing(file) as stream:
-        torch.save(student.state(), stream)
+        torch.save({"key": key, "network": student.state()}, stream)
 
 
 def _report(out: Path, rounds: list[dict[str, object]]) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from monai_tavr.commands.data import add_data_arguments, labelled_cines, predict
 from monai_tavr.commands.options import add_model_arguments, build_predictor
 
 if TYPE_CHECKING:
-    from monai_tavr.evaluation.frames import EvaluatedFrame, LabelledCine
+    from monai_tavr.evaluation.frames import LabelledCine
 
 __all__ = ["add_arguments", "run"]
 
@@ -42,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bootstrap", type=int, default=1000, metavar="N", help="draws behind the intervals (default: 1000; 0: none)"
     )
-    add_model_arguments(parser)
+    add_model_arguments(parser, precision="fp32")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,7 +73,9 @@ def run(args: argparse.Namespace) -> int:
     if args.csv is not None:
         write_metrics_csv(args.csv, report)
     if args.overlays is not None:
-        _draw_worst(frames, args.overlays, args.worst)
+        from monai_tavr.evaluation.worst_frames import write_worst_frames
+
+        write_worst_frames(args.overlays, frames, count=args.worst)
     if args.plot is not None:
         from monai_tavr.evaluation.plots import write_error_plot
 
@@ -83,19 +84,3 @@ def run(args: argparse.Namespace) -> int:
     if args.predictions is None:
         print(f"{len(frames) / seconds:.1f} frames per second, reading included")
     return 0
-
-
-def _draw_worst(frames: Sequence[EvaluatedFrame], folder: Path, count: int) -> None:
-    """Pictures of the worst frames, worst first, replacing those of an earlier run."""
-    from monai_tavr.dicom import open_cine
-    from monai_tavr.drawing.overlay import draw_overlay, write_png
-    from monai_tavr.evaluation.frames import frame_error
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("worst_*.png"):
-        old.unlink()
-    ranked = heapq.nlargest(count, enumerate(frames), key=lambda f: (frame_error(f[1].prediction, f[1].truth), -f[0]))
-    for position, (_, f) in enumerate(ranked):
-        title = f"{f.patient} {f.image.stem} frame {f.truth.frame}: {frame_error(f.prediction, f.truth):.1f} px per point"
-        picture = draw_overlay(open_cine(f.image).frame(f.truth.frame), f.prediction, truth=f.truth, title=title, zoom=2)
-        write_png(folder / f"worst_{position:02d}_{f.image.parent.name}_{f.image.stem}_frame{f.truth.frame:03d}.png", picture)

@@ -15,8 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["add_model_arguments", "build_predictor", "chosen_schema", "parse_frames", "parse_names", "positive_number"]
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--bundle --weights --schema --device --precision --batch-size``."""
+def add_model_arguments(parser: argparse.ArgumentParser, *, precision: str = "auto") -> None:
+    """``--bundle --weights --schema --device --precision --batch-size``.
+
+    Args:
+        parser: of the command.
+        precision: the default. Commands whose figures are written down take ``fp32``: a point may move by hundredths of a pixel
+            in bf16, and figures must not depend on the machine that they were worked out on.
+    """
     group = parser.add_argument_group("model")
     group.add_argument("--bundle", type=Path, metavar="DIR", help="bundle with 'configs' and 'models' (default: the shipped one)")
     group.add_argument("--weights", type=Path, metavar="FILE", help="other weights for the bundle's network")
@@ -27,8 +33,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--precision",
         choices=["auto", "fp32", "bf16"],
-        default="fp32",
-        help="bf16 is faster and a little less exact; auto: bf16 where the machine computes in it (default: fp32)",
+        default=precision,
+        help="bf16 is faster and a little less exact; auto: bf16 where the machine computes in it (default: %(default)s)",
     )
     group.add_argument("--batch-size", type=int, default=8, metavar="N", help="frames per pass (default: 8)")
 

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="B",
         help="how many times as much recall counts as precision (default: 1, which is F1)",
     )
-    add_model_arguments(parser)
+    add_model_arguments(parser, precision="fp32")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -24,9 +24,11 @@ __all__ = [
     "EvaluatedFrame",
     "LabelledCine",
     "StoredPredictions",
+    "errors_per_point",
     "evaluate_cines",
     "frame_error",
     "group_by_cine",
+    "iterate_cines",
     "model_predictions",
 ]
 
@@ -54,17 +56,35 @@ class EvaluatedFrame:
     model: FramePrediction | None = None
 
 
+def errors_per_point(distance: np.ndarray, reported: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """How bad frames are: distances up to 50, and 50 for each missed or invented point, over the labelled points.
+
+    Args:
+        distance: (N, K) pixels from the true place; anything where the point is not reported or not visible.
+        reported: (N, K) bool.
+        state: (N, K) of :class:`KeypointState`, the truth.
+
+    Returns:
+        (N,) pixels per labelled point; 0 for a frame without one.
+    """
+    visible, judged = state == KeypointState.VISIBLE, state != KeypointState.UNLABELLED
+    error = np.where(visible & reported, np.minimum(distance, _MISS_PX), np.where(visible != reported, _MISS_PX, 0.0))
+    return np.asarray((error * judged).sum(axis=1) / np.maximum(judged.sum(axis=1), 1))
+
+
 def frame_error(prediction: Keypoints, truth: Keypoints) -> float:
-    """How bad a frame is, in pixels per labelled point: distances up to 50, and 50 for each missed or invented point."""
-    judged = truth.state != KeypointState.UNLABELLED
+    """:func:`errors_per_point` of one frame."""
     distance = np.linalg.norm(prediction.xy - truth.xy, axis=1)
-    both, neither = prediction.visible & truth.visible, ~prediction.visible & ~truth.visible
-    error = np.where(both, np.minimum(distance, _MISS_PX), np.where(neither, 0.0, _MISS_PX))
-    return float(error[judged].mean()) if judged.any() else 0.0
+    return float(errors_per_point(distance[None], prediction.visible[None], truth.state[None])[0])
 
 
 def group_by_cine(items: Iterable[Mapping[str, Any]], *, schema: KeypointSchema = TAVR11) -> list[LabelledCine]:
-    """The items of a datalist, file by file, with their labels read.
+    """The items of a datalist, file by file, with their labels read; see :func:`iterate_cines`."""
+    return list(iterate_cines(items, schema=schema))
+
+
+def iterate_cines(items: Iterable[Mapping[str, Any]], *, schema: KeypointSchema = TAVR11) -> Iterator[LabelledCine]:
+    """The items of a datalist, file by file; a label is read when its file's turn comes.
 
     Args:
         items: of :func:`monai_tavr.training.datasets.load_datalist`; one without ``frame`` stands for all labelled frames of its
@@ -82,14 +102,12 @@ def group_by_cine(items: Iterable[Mapping[str, Any]], *, schema: KeypointSchema 
         key = (image, str(item["label"]), str(item.get("patient") or image))
         wanted, frame = frames.get(key, set()), item.get("frame")
         frames[key] = None if frame is None or wanted is None else wanted | {int(frame)}
-    cines = []
     for (image, label_path, patient), chosen in frames.items():
         label = read_label_json(label_path, schema=schema)
         known = {k.frame for k in label.frames}
         if chosen is not None and not chosen <= known:
             raise ValueError(f"{label_path}: no label for frame {min(chosen - known)}, which the datalist names")
-        cines.append(LabelledCine(Path(image), patient, label, tuple(sorted(known if chosen is None else chosen))))
-    return cines
+        yield LabelledCine(Path(image), patient, label, tuple(sorted(known if chosen is None else chosen)))
 
 
 class StoredPredictions:
@@ -105,14 +123,14 @@ class StoredPredictions:
 
     def __init__(self, folder: str | os.PathLike[str], *, schema: KeypointSchema = TAVR11) -> None:
         self.folder = Path(folder)
-        self._by_uid: dict[str, CineLabel] = {}
-        self._by_name: dict[str, list[CineLabel]] = {}
+        self._by_uid: dict[str, list[tuple[Path, CineLabel]]] = {}
+        self._by_name: dict[str, list[tuple[Path, CineLabel]]] = {}
         for path in sorted(self.folder.rglob("*.json")):
             label = read_label_json(path, schema=schema)
             uid = label.image.sop_instance_uid or label.image.series_instance_uid
             if uid is not None:
-                self._by_uid[uid] = label
-            self._by_name.setdefault(path.stem, []).append(label)
+                self._by_uid.setdefault(uid, []).append((path, label))
+            self._by_name.setdefault(path.stem, []).append((path, label))
         if not self._by_name:
             raise ValueError(f"{folder}: no predictions (*.json) there; write some with `monai-tavr predict`")
 
@@ -127,14 +145,14 @@ class StoredPredictions:
 
     def _find(self, cine: LabelledCine) -> CineLabel:
         uid = cine.label.image.sop_instance_uid or cine.label.image.series_instance_uid
-        if uid is not None and uid in self._by_uid:
-            return self._by_uid[uid]
-        named = self._by_name.get(cine.image.stem, [])
-        if len(named) != 1:
-            raise ValueError(
-                f"{self.folder}: {len(named)} predictions named {cine.image.stem}.json for {cine.image}; expected one"
-            )
-        return named[0]
+        found = self._by_uid.get(uid or "") or self._by_name.get(cine.image.stem, [])
+        if len(found) == 1:
+            return found[0][1]
+        listed = "".join(f", {path.relative_to(self.folder)}" for path, _ in found)
+        raise ValueError(
+            f"{self.folder}: {len(found)} predictions{listed} for {cine.image}; expected one, by its UID or else by the name "
+            f"{cine.image.stem}.json"
+        )
 
 
 def model_predictions(predictor: KeypointPredictor) -> Callable[[LabelledCine], Iterator[FramePrediction]]:

@@ -6,17 +6,16 @@ import heapq
 import itertools
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from ignite.engine import Engine, Events
 
-from monai_tavr.dicom import open_cine
-from monai_tavr.drawing.overlay import draw_overlay, write_png
-from monai_tavr.evaluation.frames import frame_error
+from monai_tavr.evaluation.frames import EvaluatedFrame, frame_error
 from monai_tavr.evaluation.metrics import evaluate_keypoints
 from monai_tavr.evaluation.report import write_metrics_csv
+from monai_tavr.evaluation.worst_frames import write_worst_frames
 from monai_tavr.files import write_json_atomically
-from monai_tavr.keypoints import Keypoints
 
 __all__ = ["MetricsReport", "WorstFrames"]
 
@@ -32,8 +31,8 @@ class WorstFrames:
 
     def __init__(self, output_dir: str | os.PathLike[str], *, count: int = 12, zoom: int = 2) -> None:
         self.output_dir, self.count, self.zoom = Path(output_dir), count, zoom
-        self._worst: list[tuple[float, int, str, Keypoints, Keypoints]] = []
-        self._tie = itertools.count()
+        self._worst: list[tuple[float, int, EvaluatedFrame]] = []
+        self._tie = itertools.count(0, -1)  # of two equal frames the earlier one stays
 
     def attach(self, engine: Engine) -> None:
         """Listen to an evaluator whose output holds ``pred`` and ``truth`` as Keypoints."""
@@ -42,24 +41,23 @@ class WorstFrames:
         engine.add_event_handler(Events.COMPLETED, self._draw)
 
     def _collect(self, engine: Engine) -> None:
-        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            prediction, truth = output["pred"], output["truth"]
-            path = str(item["image"].meta["filename_or_obj"])
-            heapq.heappush(self._worst, (frame_error(prediction, truth), next(self._tie), path, prediction, truth))
+        for frame in _evaluated(engine):
+            heapq.heappush(self._worst, (frame_error(frame.prediction, frame.truth), next(self._tie), frame))
             if len(self._worst) > self.count:
                 heapq.heappop(self._worst)
 
     def _draw(self, engine: Engine) -> None:
-        if engine.state.rank != 0:
-            return
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        for old in self.output_dir.glob("worst_*.png"):
-            old.unlink()
-        for position, (error, _, path, prediction, truth) in enumerate(sorted(self._worst, key=lambda w: (-w[0], w[1]))):
-            frame = open_cine(path).frame(truth.frame)
-            name = f"worst_{position:02d}_{Path(path).parent.name}_{Path(path).stem}_frame{truth.frame:03d}.png"
-            title = f"{Path(path).stem} frame {truth.frame}: {error:.1f} px per point"
-            write_png(self.output_dir / name, draw_overlay(frame, prediction, truth=truth, title=title, zoom=self.zoom))
+        if engine.state.rank == 0:
+            in_order = sorted(self._worst, key=lambda w: -w[1])
+            write_worst_frames(self.output_dir, [f for _, _, f in in_order], count=self.count, zoom=self.zoom)
+
+
+def _evaluated(engine: Engine) -> Iterator[EvaluatedFrame]:
+    """The frames of the evaluator's last iteration."""
+    for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+        image = str(item["image"].meta["filename_or_obj"])
+        # a datalist without patients: a file is the next best cluster
+        yield EvaluatedFrame(Path(image), str(item.get("patient") or image), output["truth"], output["pred"])
 
 
 class MetricsReport:
@@ -86,22 +84,20 @@ class MetricsReport:
     def __init__(self, output_dir: str | os.PathLike[str], *, bootstrap: int = 1000) -> None:
         self.output_dir, self.bootstrap = Path(output_dir), bootstrap
         self.logger = logging.getLogger("monai_tavr.evaluate")
-        self._rows: list[tuple[Keypoints, Keypoints, str]] = []
+        self._frames: list[EvaluatedFrame] = []
 
     def attach(self, engine: Engine) -> None:
         """Listen to an evaluator whose output holds ``pred`` and ``truth`` as Keypoints."""
-        engine.add_event_handler(Events.STARTED, lambda _: self._rows.clear())
+        engine.add_event_handler(Events.STARTED, lambda _: self._frames.clear())
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.COMPLETED, self._write)
 
     def _collect(self, engine: Engine) -> None:
-        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            # a datalist without patients: a file is the next best cluster
-            patient = str(item.get("patient") or item["image"].meta["filename_or_obj"])
-            self._rows.append((output["pred"], output["truth"], patient))
+        self._frames += _evaluated(engine)
 
     def _write(self, engine: Engine) -> None:
-        predictions, truths, patients = (list(column) for column in zip(*self._rows, strict=True))
+        predictions, truths = [f.prediction for f in self._frames], [f.truth for f in self._frames]
+        patients = [f.patient for f in self._frames]
         report = evaluate_keypoints(predictions, truths, patients=patients, bootstrap=self.bootstrap)
         write_json_atomically(self.output_dir / "metrics.json", report)
         write_metrics_csv(self.output_dir / "metrics.csv", report)

@@ -283,6 +283,7 @@ class KeypointMetrics(CumulativeIterationMetric):
     """
 
     def __init__(self, schema: str | KeypointSchema = "tavr11", *, key: str = "f1_within_20px") -> None:
+        self._pooled: dict[str, Any] | None = None
         super().__init__()
         self.schema = load_schema(schema)
         nothing = self._keypoints(torch.full((self.schema.num_keypoints, 6), math.nan, dtype=torch.float64))
@@ -322,12 +323,35 @@ class KeypointMetrics(CumulativeIterationMetric):
             spacing=None if np.isnan(r[0, 4]) else (float(r[0, 4]), float(r[0, 5])),
         )
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Take in a batch; see MONAI."""
+        self._pooled = None
+        return super().__call__(*args, **kwargs)
+
+    def reset(self) -> None:
+        """Forget what was seen."""
+        self._pooled = None
+        super().reset()
+
+    def _seen(self) -> tuple[list[Keypoints], list[Keypoints]]:
+        """Predictions and truths of all processes."""
+        buffers = self.get_buffer()
+        if buffers is None:
+            raise ValueError("nothing to evaluate: no frame was seen since the last reset")
+        predicted, true = buffers
+        return [self._keypoints(r) for r in predicted], [self._keypoints(r) for r in true]
+
+    def figures(self) -> dict[str, Any]:
+        """The pooled figures of what was seen since the last reset, worked out once."""
+        if self._pooled is None:
+            self._pooled = _figures(_Table.of(*self._seen()))
+        return self._pooled
+
     def report(self) -> dict[str, Any]:
         """All figures of what was seen since the last reset."""
-        predicted, true = self.get_buffer()
-        return evaluate_keypoints([self._keypoints(r) for r in predicted], [self._keypoints(r) for r in true])
+        return evaluate_keypoints(*self._seen())
 
     def aggregate(self) -> float:
         """The key figure; NaN where nothing was to be judged."""
-        value = self.report()[self.key]
+        value = self.figures()[self.key]
         return math.nan if value is None else value

@@ -36,10 +36,15 @@ def choose_thresholds(
         beta: how many times as much recall counts as precision; 1 = F1.
         former: whose values stay where ``frames`` have too little to learn from; None = 0.5.
         at_least: frames that must show a point, and that must lack it; for the spread, well located points.
+
+    Raises:
+        ValueError: the model predicted none of the frames.
     """
     from monai_tavr.postprocess import Thresholds
 
     predicted = [(f, f.model) for f in frames if f.model is not None]
+    if not predicted:
+        raise ValueError(f"no thresholds can be chosen: {len(frames)} frame(s), and the model predicted none of them")
     states = np.stack([f.truth.state for f, _ in predicted])
     group_states = np.stack([f.truth.group_state for f, _ in predicted])
     points = select_thresholds(np.array([f.prediction.score for f, _ in predicted]), states, beta=beta)

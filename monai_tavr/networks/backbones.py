@@ -16,10 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from monai.networks.nets import EfficientNetBNFeatures, ResNet
 from torch import Tensor, nn
 from torchvision.models import vgg
+
+from monai_tavr.weights import read_weights
 
 __all__ = [
     "BACKBONES",
@@ -226,14 +227,7 @@ def _read_state_dict(path: Path) -> dict[str, Tensor]:
             f"{path}: no such weights. Nothing is downloaded: give the path of a local file with torchvision's ImageNet weights, "
             "or leave backbone_weights empty to train from scratch"
         )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can raise anything
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"{path}: not a file of weights that can be read safely: {type(error).__name__}: {reason}") from error
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"{path}: expected a plain state dict (name -> tensor), got {type(content).__name__}")
-    return dict(content)
+    return read_weights(path)
 
 
 def _fold_stem(weight: Tensor, *, channels: int, where: str) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -14,12 +15,16 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from monai.engines import default_prepare_batch
 from monai.handlers import CheckpointSaver, IgniteMetricHandler
+from monai.metrics import CumulativeIterationMetric
 from torch import Tensor, nn
 
 from monai_tavr.evaluation.metrics import KeypointMetrics
+from monai_tavr.files import replacing
 from monai_tavr.keypoints import KeypointSchema
+from monai_tavr.weights import load_weights
 
 __all__ = [
+    "NOTHING_FOUND",
     "BestModelSaver",
     "ProgressLog",
     "TrainingCheckpoint",
@@ -30,18 +35,20 @@ __all__ = [
     "validation_metrics",
 ]
 
+NOTHING_FOUND = -1000.0
+"""The score of a model that finds no point: below that of any mean error inside a picture, and JSON can hold it."""
+
 
 def start_network(network: nn.Module, weights: str | os.PathLike[str] | None, device: str | torch.device) -> nn.Module:
-    """The network on its device in channels-last memory, from scratch or from a state dict (fine-tuning).
+    """The network on its device in channels-last memory, from scratch or from a file of weights (fine-tuning).
+
+    What the file may be says :func:`monai_tavr.weights.read_weights`, for the predictor takes the same.
 
     Raises:
-        ValueError: the weights do not fit the network.
+        ValueError: the file cannot be read, or its weights do not fit the network.
     """
     if weights is not None:
-        try:
-            network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        except RuntimeError as error:
-            raise ValueError(f"{weights} does not fit the network: {error}; set network_def as it was trained") from error
+        load_weights(network, weights)
     return network.to(device).to(memory_format=torch.channels_last)
 
 
@@ -126,23 +133,55 @@ class ValidationScore(KeypointMetrics):
     """One figure to choose a model by: end-to-end F1 (present and within 20 px) less a fiftieth of the mean error in pixels.
 
     F1 alone stops rewarding precision below 20 px; the error alone rewards leaving hard points out. One pixel weighs as much as
-    two points of F1.
+    two points of F1. A model that finds nothing has no error that could be subtracted: it scores :data:`NOTHING_FOUND`, less than
+    any that finds something.
     """
 
     def __init__(self, schema: str | KeypointSchema = "tavr11") -> None:
         super().__init__(schema)
 
     def aggregate(self) -> float:
-        """The score; 0 where no point was found."""
-        report = self.report()
-        f1, error = report["f1_within_20px"], report["mean_error_px"]
-        return 0.0 if f1 is None or error is None else f1 - error / 50
+        """The score."""
+        figures = self.figures()
+        f1, error = figures["f1_within_20px"], figures["mean_error_px"]
+        return NOTHING_FOUND if f1 is None or error is None else f1 - error / 50
 
 
-def validation_metrics(schema: str | KeypointSchema, pairs: Callable[..., Any]) -> dict[str, IgniteMetricHandler]:
-    """Figures to show beside the score; ``pairs`` extracts lists of predictions and truths from the evaluator's output."""
+class _Figure(CumulativeIterationMetric):
+    """One figure of another metric, which is fed and reset by its own handler."""
+
+    def __init__(self, source: KeypointMetrics, name: str) -> None:
+        super().__init__()
+        self._source, self._name = source, name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return None
+
+    def _compute_tensor(self, *args: Any, **kwargs: Any) -> Any:
+        return None
+
+    def aggregate(self) -> float:
+        value = self._source.figures()[self._name]
+        return math.nan if value is None else float(value)
+
+
+def validation_metrics(
+    schema: str | KeypointSchema, pairs: Callable[..., Any], score: KeypointMetrics | None = None
+) -> dict[str, IgniteMetricHandler]:
+    """Figures to show beside the score, all from one table of the epoch's frames.
+
+    Args:
+        schema: keypoint schema.
+        pairs: extracts lists of predictions and truths from the evaluator's output.
+        score: a metric that the evaluator has a handler for already, attached before these; None: they keep a table of their own.
+    """
     shown = ("f1", "precision", "recall", "f1_within_20px", "mean_error_px", "localisation_accuracy_20px", "group_accuracy")
-    metrics = {name: KeypointMetrics(schema, key=name) for name in shown}
+    metrics: dict[str, CumulativeIterationMetric] = {}
+    for name in shown:
+        if score is None:  # the first one collects for all
+            metrics[name] = score = KeypointMetrics(schema, key=name)
+        else:
+            metrics[name] = _Figure(score, name)
     return {name: IgniteMetricHandler(metric, output_transform=pairs, save_details=False) for name, metric in metrics.items()}
 
 
@@ -207,14 +246,12 @@ class TrainingCheckpoint:
         engine.logger.info(f"resumed after epoch {checkpoint['epoch']} from {self.path}")
 
     def save(self, engine: Engine) -> None:
-        """Write the state beside the file and rename it into place."""
+        """Write the state; the former one stays until it is on disk."""
         if engine.state.rank != 0:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.part")
         states = {name: _unwrap(part).state_dict() for name, part in self.objects.items()}
-        torch.save(states | {"epoch": engine.state.epoch}, temporary)
-        temporary.replace(self.path)
+        with replacing(self.path) as stream:
+            torch.save(states | {"epoch": engine.state.epoch}, stream)
 
 
 def _unwrap(part: Any) -> Any:

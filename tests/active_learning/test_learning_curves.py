@@ -53,8 +53,14 @@ def test_mean_and_interval():
     found = curve((1, 2, 3), (3, 2, 1))
     np.testing.assert_allclose(found.mean, [2, 2, 2])
     # standard deviation sqrt(2), standard error 1, t of one degree of freedom 12.706
-    np.testing.assert_allclose(found.half_interval, [12.706, 0, 12.706])
+    np.testing.assert_allclose(found.half_interval, [12.706, 0, 12.706], rtol=1e-4)
     assert curve((1, 2, 3)).half_interval.tolist() == [0, 0, 0]
+
+
+def test_the_interval_of_eleven_seeds():
+    # 0 to 10: standard deviation sqrt(11), so standard error 1; t of ten degrees of freedom is 2.228, not the normal's 1.960
+    found = curve(*([seed] * 3 for seed in range(11)))
+    np.testing.assert_allclose(found.half_interval, [2.228] * 3, atol=5e-4)
 
 
 def test_only_seeds_that_all_strategies_have_finished_count():

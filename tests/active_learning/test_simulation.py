@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -123,5 +124,39 @@ def test_frames_are_read_once(tmp_path):
     expected = np.where(truth.visible[:, None], (truth.xy / 2 - 0.25) / 64, 0)
     np.testing.assert_allclose(frames.xy[1], expected, atol=1e-5)
     np.testing.assert_array_equal(frames.state[1], truth.state)
-    cine.unlink()
+    made = cache.stat().st_mtime_ns
     np.testing.assert_array_equal(load_frames(cines, image_size=64, every=2, cache=cache).images, frames.images)
+    assert cache.stat().st_mtime_ns == made
+
+
+def test_a_cache_of_other_data_of_the_same_count_is_made_anew(tmp_path):
+    folder = generate_dataset(tmp_path / "data", preset="tiny", patients=1, workers=1, progress=False).parent
+    first, second = (
+        group_by_cine([{"image": str(p), "label": str(p.with_suffix(".json")), "patient": "P000"}])
+        for p in sorted(folder.glob("P000/*.dcm"))[:2]
+    )
+    options = {"image_size": 64, "every": 1, "cache": tmp_path / "frames.npz"}
+    images = load_frames(first, **options).images
+    other = load_frames(second, **options)
+    assert other.images.shape == images.shape
+    assert not np.array_equal(other.images, images)
+    # the same file with another label
+    [cine] = second
+    label = cine.label.frames[0]
+    corrected = replace(label, xy=label.xy + 4)
+    relabelled = replace(cine, label=replace(cine.label, frames=(corrected, *cine.label.frames[1:]), edits={}, spread={}))
+    changed = load_frames([relabelled], **options)
+    np.testing.assert_allclose((changed.xy[0] - other.xy[0])[label.visible], 4 / 128, atol=1e-5)
+    # another picture under the same name
+    cine.image.write_bytes(first[0].image.read_bytes())
+    np.testing.assert_array_equal(load_frames(second, **options).images, images)
+
+
+def test_replays_of_other_data_of_the_same_count_are_refused(replay, tmp_path):
+    file = tmp_path / "rounds.jsonl"
+    quick = replace(replay, settings=replace(SETTINGS, rounds=1))
+    run_replays(quick, file, strategies=["random"], seeds=1)
+    other = replace(quick, pool=make_frames(4, seed=5))
+    assert len(other.pool) == len(replay.pool)
+    with pytest.raises(ValueError, match=r"rounds\.jsonl belongs to replays with"):
+        run_replays(other, file, strategies=["random"], seeds=1)

@@ -3,7 +3,9 @@ import json
 import pytest
 from tiny_bundle import write_bundle
 
+from monai_tavr import dicom
 from monai_tavr.cli import main
+from monai_tavr.dicom.open import open_cine
 from monai_tavr.phantom.generate import generate_dataset
 
 
@@ -42,6 +44,22 @@ def test_calibrate_writes_beside_the_weights(data, tmp_path, capsys):
     assert content["fitted_on"] == "data test, 6 frames"
     assert len(content["weights_sha256"]) == 64
     assert "expected calibration error" in capsys.readouterr().out
+
+
+def test_a_cine_is_opened_once_where_every_frame_is_an_item(data, tmp_path, monkeypatch):
+    bundle = write_bundle(tmp_path / "bundle")
+    items = json.loads((data / "datalist.json").read_text())["test"]
+    files = {item["image"]: {k: str(data / item[k]) for k in ("image", "label")} for item in items}
+    # as a training from submitted labels writes them
+    by_frame = [{**file, "patient": "P", "frame": frame} for file in files.values() for frame in (0, 1, 2)]
+    assert len(by_frame) == 6
+    (tmp_path / "datalist.json").write_text(json.dumps({"validation": by_frame}))
+    opened = []
+    monkeypatch.setattr(dicom, "open_cine", lambda path, **options: opened.append(path) or open_cine(path, **options))
+    assert main(["active-learning", "calibrate", "--data", str(tmp_path), "--bundle", str(bundle)]) == 0
+    assert len(opened) == len(set(opened)) == 2
+    content = json.loads((bundle / "models" / "uncertainty.json").read_text())
+    assert content["points"] == 6 * 11
 
 
 def test_bad_arguments_are_named(data, tmp_path, capsys):

@@ -71,7 +71,7 @@ def test_stored_predictions_are_found_by_uid_then_by_name(tmp_path):
     [found] = stored(by_name)
     assert found.xy[0].tolist() == [9, 9]
     unknown = replace(by_name, image=Path("z/other.jpg"))
-    with pytest.raises(ValueError, match=r"0 predictions named other\.json"):
+    with pytest.raises(ValueError, match=r"0 predictions for z/other\.jpg; .* by the name other\.json"):
         list(stored(unknown))
     with pytest.raises(ValueError, match=r"no prediction for frame 3 of x/run\.dcm"):
         list(stored(replace(by_uid, frames=(3,))))
@@ -82,7 +82,15 @@ def test_two_predictions_of_one_name_are_not_guessed_between(tmp_path):
     for folder in ("a", "b"):
         write(tmp_path / folder / "photo.json", points(0, AA1=(9, 9)), image=no_uid)
     cine = LabelledCine(Path("photo.jpg"), "P0", CineLabel(no_uid, (points(0, AA1=None),)), (0,))
-    with pytest.raises(ValueError, match=r"2 predictions named photo\.json"):
+    with pytest.raises(ValueError, match=r"2 predictions, a/photo\.json, b/photo\.json for photo\.jpg"):
+        list(StoredPredictions(tmp_path)(cine))
+
+
+def test_two_predictions_of_one_uid_are_not_guessed_between(tmp_path):
+    for name, place in (("first", (1, 1)), ("second", (9, 9))):
+        write(tmp_path / f"{name}.json", points(0, AA1=place))
+    cine = LabelledCine(Path("first.dcm"), "P0", CineLabel(IMAGE, (points(0, AA1=None),)), (0,))
+    with pytest.raises(ValueError, match=r"2 predictions, first\.json, second\.json for first\.dcm; expected one"):
         list(StoredPredictions(tmp_path)(cine))
 
 

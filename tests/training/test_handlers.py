@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from monai.handlers import IgniteMetricHandler
 from monai.optimizers import WarmupCosineSchedule
 
+from monai_tavr.evaluation import metrics
 from monai_tavr.keypoints import TAVR11, Keypoints
 from monai_tavr.training.handlers import (
+    NOTHING_FOUND,
     BestModelSaver,
     ProgressLog,
     TrainingCheckpoint,
@@ -20,6 +23,7 @@ from monai_tavr.training.handlers import (
     loss_terms,
     prepare_batch,
     start_network,
+    validation_metrics,
 )
 
 
@@ -148,7 +152,49 @@ def test_score_wants_points_found_and_close() -> None:
     score.reset()
     nothing = Keypoints(TAVR11, np.full((11, 2), np.nan))
     score([nothing], [nothing])
-    assert score.aggregate() == 0.0
+    assert score.aggregate() == NOTHING_FOUND
+
+
+def test_a_model_that_finds_nothing_scores_below_any_that_finds_something() -> None:
+    def of(prediction: np.ndarray) -> float:
+        score = ValidationScore()
+        score([Keypoints(TAVR11, prediction)], [Keypoints(TAVR11, np.zeros((11, 2)))])
+        return score.aggregate()
+
+    half = np.array([[10.0, 0.0]] * 6 + [[48.5, 0.0]] * 5)  # F1 6/11, mean error 27.5 px
+    assert of(half) == pytest.approx(6 / 11 - 27.5 / 50)
+    nothing, corner = np.full((11, 2), np.nan), np.full((11, 2), 4096.0)
+    assert of(nothing) < of(corner) < of(half) < 0
+
+
+def test_the_figures_of_a_validation_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = []
+    work_out = metrics._figures
+    monkeypatch.setattr(metrics, "_figures", lambda table: tables.append(table) or work_out(table))
+    score = ValidationScore()
+    handlers = {"score": IgniteMetricHandler(score, save_details=False)}
+    shown = validation_metrics(TAVR11, lambda output: output, score)
+    engine = Engine(lambda engine, batch: batch)
+    for name, handler in (handlers | shown).items():
+        handler.attach(engine, name)
+    truth, near = (Keypoints(TAVR11, np.full((11, 2), v)) for v in (50.0, 53.0))
+    tables.clear()
+    for error in (0.0, 18**0.5):
+        engine.run([([truth if error == 0 else near], [truth])])
+        assert engine.state.metrics["mean_error_px"] == pytest.approx(error)
+        assert engine.state.metrics["score"] == pytest.approx(1 - error / 50)
+        assert engine.state.metrics["f1"] == 1.0
+    assert [len(t.visible) for t in tables] == [1, 1]
+
+
+def test_without_a_score_the_figures_share_a_table_of_their_own() -> None:
+    engine = Engine(lambda engine, batch: batch)
+    for name, handler in validation_metrics("tavr11", lambda output: output).items():
+        handler.attach(engine, name)
+    truth, near = (Keypoints(TAVR11, np.full((11, 2), v)) for v in (50.0, 53.0))
+    engine.run([([near], [truth]), ([truth], [truth])])
+    assert engine.state.metrics["mean_error_px"] == pytest.approx(18**0.5 / 2)
+    assert engine.state.metrics["recall"] == 1.0
 
 
 def test_batches_are_channels_last_with_the_target_as_label() -> None:
@@ -165,5 +211,5 @@ def test_a_network_starts_from_weights_that_fit(tmp_path: Path) -> None:
     network = start_network(torch.nn.Conv2d(1, 2, 3), tmp_path / "model.pt", "cpu")
     assert torch.equal(network.weight, source.weight)  # type: ignore[arg-type]
     assert start_network(network, None, "cpu") is network
-    with pytest.raises(ValueError, match=r"model\.pt does not fit the network"):
+    with pytest.raises(ValueError, match=r"model\.pt: the weights do not fit the network of network_def"):
         start_network(torch.nn.Conv2d(1, 3, 3), tmp_path / "model.pt", "cpu")

@@ -53,9 +53,10 @@ def train(run: Path, report: Report) -> dict[str, Any]:
     workflow.initialize()
     trainer = workflow.parser.get_parsed_content("train::trainer")
     evaluator = workflow.parser.get_parsed_content("validate::evaluator")
-    Progress(report).attach(trainer, evaluator)
+    progress = Progress(report)
+    progress.attach(trainer, evaluator)
     workflow.run()
-    if not (run / "model.pt").is_file():
+    if not progress.found_something:
         raise ValueError("the training found no point of the validation labels; label more frames")
     report({"line": "the new model and the active one are judged on the validation labels"})
     return _judge(run, job, report)
@@ -101,6 +102,13 @@ class Progress:
         self._score: float | None = None
         self._best: float | None = None
 
+    @property
+    def found_something(self) -> bool:
+        """Whether a validation found a point; a model that finds none is not worth judging."""
+        from monai_tavr.training.handlers import NOTHING_FOUND
+
+        return self._best is not None and self._best > NOTHING_FOUND
+
     def attach(self, trainer: Any, evaluator: Any) -> None:
         """Listen to both."""
         from ignite.engine import Events
@@ -141,7 +149,8 @@ class Progress:
         where = self._where(engine)
         words = f"epoch {where['epoch']} of {where['max_epochs']}: loss {where['loss']:.4f}"
         if self._score is not None:
-            words += f", validation score {self._score:.4f} (best {self._best:.4f})"
+            score = f"validation score {self._score:.4f} (best {self._best:.4f})"
+            words += f", {score if self.found_something else 'the validation found no point'}"
         self._report({"progress": where, "line": words})
 
 

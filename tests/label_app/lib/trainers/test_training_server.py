@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -35,7 +36,8 @@ class Site:
     def start(self) -> Server:
         port = free_port()
         command = ["-m", "label_app.server", "start_server", "--studies", str(self.studies), "--labels", str(self.labels)]
-        environment = {"MONAI_TAVR_BUNDLE": str(self.bundle), "PYTHONPATH": str(Path(training_bundle.__file__).parent)}
+        helpers = [str(Path(training_bundle.__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {"MONAI_TAVR_BUNDLE": str(self.bundle), "PYTHONPATH": os.pathsep.join(helpers)}
         return start_server([*command, "--port", str(port), "--verbose", "INFO"], port, self.folder / "server", **environment)
 
     @property
@@ -57,7 +59,7 @@ class Site:
             if condition(state):
                 return state
             assert time.monotonic() < deadline, state
-            assert state["status"] == "RUNNING", state
+            assert state["status"] == "RUNNING", state["details"]
             time.sleep(0.2)
 
 
