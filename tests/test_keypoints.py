@@ -259,5 +259,6 @@ def test_keypoints_refuse_what_does_not_fit(fields, message):
 
 
 def test_the_package_offers_the_data_type():
-    assert sorted(monai_tavr.__all__) == ["KeypointSchema", "KeypointState", "Keypoints", "TAVR11", "__version__", "load_schema"]
-    assert all(hasattr(monai_tavr, name) for name in monai_tavr.__all__)
+    offered = {"KeypointSchema", "KeypointState", "Keypoints", "Stage", "TAVR11", "load_schema"}
+    assert {name for name in monai_tavr.__all__ if name in vars(monai_tavr.keypoints)} == offered
+    assert all(getattr(monai_tavr, name) is getattr(monai_tavr.keypoints, name) for name in offered)
