@@ -49,6 +49,7 @@ from label_app.lib.web.scores import score_router
 from label_app.lib.web.tracking import track_router
 from label_app.lib.web.viewer import viewer_router
 from monai_tavr.bundle import Bundle
+from monai_tavr.files import remove_leftovers
 from monai_tavr.keypoints import TAVR11, KeypointSchema
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def create_app(
     store = LabelStore(folder, schema=schema or _schema_of_bundle())
     audit = AuditLog(store.root / "audit.jsonl")
     submissions = Submissions(store, audit)
+    remove_leftovers(store.root)
+    submissions.recover()
     backend = Backend(index, submissions, load_predictor)
     app = FastAPI(title="TAVR keypoints", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(PacsError, explain_pacs_error)

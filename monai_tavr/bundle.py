@@ -7,12 +7,12 @@ named by the caller, or by the environment variable ``MONAI_TAVR_BUNDLE``, comes
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monai_tavr.formats.checks import mapping, read_json, text
 from monai_tavr.keypoints import KeypointSchema, load_schema
 
 if TYPE_CHECKING:
@@ -84,11 +84,15 @@ class Bundle:
 
     @property
     def version(self) -> str:
-        """Version of the model, from ``configs/metadata.json``; ``unknown`` without one."""
+        """Version of the model, from ``configs/metadata.json``; ``unknown`` without one.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
         path = self.root / "configs" / "metadata.json"
         if not path.is_file():
             return "unknown"
-        return str(json.loads(path.read_text(encoding="utf-8")).get("version", "unknown"))
+        return text(mapping(read_json(path), str(path)).get("version", "unknown"), f"{path}: version")
 
     def schema(self) -> KeypointSchema:
         """The keypoint schema of the configuration; nothing else of it is parsed.

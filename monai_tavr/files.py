@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from typing import Any, BinaryIO
 
 __all__ = ["FileStamp", "creating", "remove_leftovers", "replacing", "replacing_path", "write_json_atomically"]
 
-_ABANDONED_SECONDS = 3600  # a temporary file that old belongs to a process that was killed
+_ABANDONED_SECONDS = 600  # nothing was written to the temporary file since: it belongs to a process that was killed
 _HEAD = 4096  # bytes; a DICOM file states its SOP instance UID within the first few hundred (PS3.10 7.1)
 
 
@@ -56,9 +57,14 @@ class FileStamp:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A stream whose content becomes ``path`` when the block ends; after an error an older file is still there, whole."""
-    with _beside(Path(path), lambda temporary: temporary.replace(path)) as temporary, temporary.open("wb") as stream:
+def replacing(path: str | os.PathLike[str], *, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """A stream whose content becomes ``path`` when the block ends; after an error an older file is still there, whole.
+
+    Args:
+        path: the file.
+        mode: its permissions from the first moment on, e.g. 0o600 for a secret.
+    """
+    with _beside(Path(path), lambda temporary: temporary.replace(path), mode=mode) as temporary, temporary.open("wb") as stream:
         yield stream
 
 
@@ -92,10 +98,10 @@ def creating(path: str | os.PathLike[str], *, mode: int = 0o644) -> Iterator[Bin
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes left half-written below a folder, once it is old enough to be nobody's."""
-    for path in folder.rglob(".*.part*"):
+    for path in list(folder.rglob(".*.part*")):
         try:
             if time.time() - path.lstat().st_mtime > _ABANDONED_SECONDS:
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         except OSError:
             continue  # somebody else's, or gone
 
@@ -142,7 +148,7 @@ def _flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_json_atomically(path: str | os.PathLike[str], content: Any, *, indent: int | None = 1) -> None:
-    """Write JSON so that the file is never half-written (see :func:`monai_tavr.files.replacing`)."""
-    with replacing(path) as stream:
+def write_json_atomically(path: str | os.PathLike[str], content: Any, *, indent: int | None = 1, mode: int = 0o644) -> None:
+    """Write JSON so that the file is never half-written; ``mode`` as for :func:`replacing`."""
+    with replacing(path, mode=mode) as stream:
         stream.write((json.dumps(content, indent=indent, allow_nan=False) + "\n").encode())

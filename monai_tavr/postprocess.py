@@ -16,7 +16,6 @@ In order:
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -27,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from monai_tavr.files import write_json_atomically
+from monai_tavr.formats.checks import read_json, shown
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, load_schema
 
 __all__ = [
@@ -49,7 +49,7 @@ def _per_name(values: float | Mapping[str, float], names: Sequence[str], what: s
         if name not in names:
             raise ValueError(f"{what} names the unknown {name!r}; known are {list(names)}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise ValueError(f"{what} of {name!r} must be a number in [0, 1], got {value!r}")
+            raise ValueError(f"{what} of {name!r} must be a number in [0, 1], got {shown(value)}")
     return {name: float(given.get(name, 0.5)) for name in names}
 
 
@@ -108,14 +108,11 @@ class Thresholds:
 def read_thresholds(path: str | os.PathLike[str], *, schema: str | KeypointSchema = TAVR11) -> Thresholds:
     """Read ``models/thresholds.json``. Raises ValueError naming the file and the fault."""
     schema = load_schema(schema)
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a JSON file: {error}") from error
+    content = read_json(path)
     if not isinstance(content, dict) or not {"schema", "thresholds"} <= set(content) <= _FILE_KEYS:
         raise ValueError(f"{path}: expected an object with 'schema', 'thresholds' and of {sorted(_FILE_KEYS)} only")
     if content["schema"] != schema.name:
-        raise ValueError(f"{path}: thresholds of schema {content['schema']!r}, but the model's schema is {schema.name!r}")
+        raise ValueError(f"{path}: thresholds of schema {shown(content['schema'])}, but the model's schema is {schema.name!r}")
     parts = [content["thresholds"], content.get("group_thresholds", {})]
     if not all(isinstance(p, dict) for p in parts):
         raise ValueError(f"{path}: 'thresholds' and 'group_thresholds' must map names to numbers")
@@ -126,7 +123,7 @@ def read_thresholds(path: str | os.PathLike[str], *, schema: str | KeypointSchem
         raise ValueError(f"{path}: {error}") from error
     floor = content.get("spread_floor", 0.0)
     if isinstance(floor, bool) or not isinstance(floor, int | float) or not 0 <= floor < 1:
-        raise ValueError(f"{path}: 'spread_floor' must be a number from 0 to 1, got {floor!r}")
+        raise ValueError(f"{path}: 'spread_floor' must be a number from 0 to 1, got {shown(floor)}")
     return Thresholds(schema.name, points, groups, str(content.get("selected_on", "")), float(floor))
 
 

@@ -101,7 +101,11 @@ def test_leftovers_go_once_they_are_old(tmp_path: Path) -> None:
     old, other, young, whole = (tmp_path / "deep" / n for n in (".a.bin.x.part", ".a.mp4.x.part.mp4", ".b.bin.x.part", "a.part"))
     for path in (old, other, young, whole):
         path.touch()
-    for path in (old, other, whole):
-        os.utime(path, (time.time() - 7200,) * 2)
+    folder = tmp_path / ".new-x.part"
+    folder.mkdir()
+    (folder / "model.pt").touch()
+    for path in (old, other, whole, folder):
+        os.utime(path, (time.time() - 660,) * 2)
     remove_leftovers(tmp_path)
     assert sorted((tmp_path / "deep").iterdir()) == [young, whole]
+    assert not folder.exists()

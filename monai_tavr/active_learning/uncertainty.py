@@ -8,10 +8,8 @@ into one; how far it may be believed is its expected calibration error (Guo 2017
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import numpy as np
 from monai_tavr.active_learning.outputs import FrameOutputs
 from monai_tavr.evaluation.calibration import calibration
 from monai_tavr.files import write_json_atomically
+from monai_tavr.formats.checks import listing, mapping, number, read_json, text, whole
 from monai_tavr.keypoints import TAVR11, KeypointSchema, KeypointState
 
 __all__ = ["TOLERANCE", "PointUncertainty", "disagreement", "fit_uncertainty", "needs_correction", "read_uncertainty"]
@@ -167,13 +166,20 @@ def read_uncertainty(path: str | os.PathLike[str], *, weights_sha256: str = "") 
     if not file.is_file():
         return PointUncertainty()
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(content, Mapping):
-            raise TypeError("not an object")
-        found = PointUncertainty(**{**content, "coefficients": tuple(float(c) for c in content["coefficients"])})
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file}: not a calibration of the uncertainty ({error}); fit it anew or delete it") from error
+        found = _calibrated(read_json(file))
+    except ValueError as error:
+        words = str(error).removeprefix(f"{file}: ")
+        raise ValueError(f"{file}: not a calibration of the uncertainty ({words}); fit it anew or delete it") from error
     return found if found.weights_sha256 in ("", weights_sha256) else PointUncertainty()
+
+
+def _calibrated(content: Any) -> PointUncertainty:
+    """From parsed JSON, as :meth:`PointUncertainty.write` makes it. Raises ValueError."""
+    values = mapping(content, "the file", known={f.name for f in fields(PointUncertainty)}, required={"coefficients"})
+    coefficients = [number(c, f"coefficients[{i}]") for i, c in enumerate(listing(values["coefficients"], "coefficients"))]
+    words = {name: text(values.get(name, ""), name) for name in ("weights_sha256", "fitted_on")}
+    points, ece = whole(values.get("points", 0), "points"), values.get("ece")
+    return PointUncertainty(tuple(coefficients), **words, points=points, ece=None if ece is None else number(ece, "ece"))
 
 
 def disagreement(outputs: FrameOutputs, cine: np.ndarray, frame: np.ndarray) -> np.ndarray:

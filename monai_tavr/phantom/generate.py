@@ -8,7 +8,6 @@ processes.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from monai_tavr.dicom.writer import SYNTAXES
 from monai_tavr.files import write_json_atomically
+from monai_tavr.formats.checks import read_json
 from monai_tavr.keypoints import TAVR11
 from monai_tavr.phantom.cine_files import DatasetSettings, cine_stem, write_cine
 from monai_tavr.phantom.presets import Preset, preset_named
@@ -115,9 +115,9 @@ def _claim(folder: Path, settings: DatasetSettings) -> None:
     note = folder / "phantom.json"
     if note.exists():
         try:
-            found = json.loads(note.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{note}: not a JSON file ({error}); delete the folder or give another one") from error
+            found = read_json(note)
+        except ValueError as error:
+            raise ValueError(f"{error}; delete the folder or give another one") from error
         if found != settings.to_dict():
             raise ValueError(f"{folder} holds a data set made with {found}, not {settings.to_dict()}; give another folder")
     else:

@@ -7,7 +7,6 @@ for every labelled frame of its file. Frames of one patient never lie in two spl
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence, Sized
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 from monai.data import CacheDataset
 
+from monai_tavr.formats.checks import listing, mapping, read_json, text, whole
 from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.keypoints import KeypointSchema, load_schema
 
@@ -45,16 +45,15 @@ def load_datalist(source: str | os.PathLike[str], split: str = "training", *, mi
             raise ValueError(message)
         logging.getLogger(__name__).warning(message)
         return []
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a JSON file: {error}") from error
+    content = read_json(path)
     known = [s for s in SPLITS if isinstance(content, dict) and s in content]
     wanted = known if split == "all" else [_ALIASES.get(split, split)]
     if not known or not set(wanted) <= set(known):
         raise ValueError(f"{path}: no split {split!r}; it holds {known or 'none'}")
-    _check_patients(path, {s: content[s] for s in known})
-    return [_absolute(path, s, position, item) for s in wanted for position, item in enumerate(content[s])]
+    lists = {s: listing(content[s], f"{path}: {s}") for s in known}
+    items = {s: [_checked(item, f"{path}: {s}[{n}]") for n, item in enumerate(found)] for s, found in lists.items()}
+    _check_patients(path, items)
+    return [_absolute(path, item) for s in wanted for item in items[s]]
 
 
 def load_datalists(
@@ -64,17 +63,27 @@ def load_datalists(
     return [item for source in sources for item in load_datalist(source, split, missing_ok=missing_ok)]
 
 
-def _absolute(path: Path, split: str, position: int, item: Any) -> dict[str, Any]:
-    if not isinstance(item, dict) or not isinstance(item.get("image"), str):
-        raise ValueError(f"{path}: {split}[{position}] must be an object with 'image', got {item!r}")
-    return item | {key: str(path.parent / item[key]) for key in ("image", "label") if item.get(key) is not None}
+def _checked(item: Any, where: str) -> dict[str, Any]:
+    """An item whose values are of the kinds that readers of it expect; what else stands in it stays."""
+    found = dict(mapping(item, where, required={"image"}))
+    text(found["image"], f"{where}.image")
+    for name in ("label", "patient"):
+        if found.get(name) is not None:
+            text(found[name], f"{where}.{name}")
+    if found.get("frame") is not None:
+        found["frame"] = whole(found["frame"], f"{where}.frame")
+    return found
 
 
-def _check_patients(path: Path, splits: Mapping[str, Sequence[Any]]) -> None:
+def _absolute(path: Path, item: Mapping[str, Any]) -> dict[str, Any]:
+    return {**item, **{key: str(path.parent / item[key]) for key in ("image", "label") if item.get(key) is not None}}
+
+
+def _check_patients(path: Path, splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     owner: dict[str, str] = {}
     for split, items in splits.items():
         for item in items:
-            patient = item.get("patient") if isinstance(item, dict) else None
+            patient = item.get("patient")
             if patient is not None and owner.setdefault(patient, split) != split:
                 raise ValueError(
                     f"{path}: patient {patient!r} lies in {owner[patient]!r} and in {split!r}; a patient belongs to one split"

@@ -54,7 +54,7 @@ def test_datalists_are_checked(tmp_path: Path) -> None:
         load_datalist(path)
     with pytest.raises(ValueError, match=r"no split 'exam'; it holds \['training'\]"):
         load_datalist(write_datalist(tmp_path, training=[]), "exam")
-    with pytest.raises(ValueError, match=r"training\[0\] must be an object with 'image'"):
+    with pytest.raises(ValueError, match=r"training\[0\]: 'image' is missing"):
         load_datalist(write_datalist(tmp_path, training=[{"label": "a"}]))
     path.write_text("{")
     with pytest.raises(ValueError, match="not a JSON file"):

@@ -11,8 +11,10 @@ import logging
 import os
 import re
 import threading
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from label_app.lib.auth.user import User
 
@@ -40,8 +42,8 @@ class AuditLog:
 
         Args:
             user: who did it, or a name.
-            action: ``label.submit``, ``label.delete``, ``model.publish``, ``model.activate``, ``train.start``, ``train.stop``,
-                ``login.accepted``, ``login.refused``, ...
+            action: ``label.submit``, ``label.delete``, ``label.recovered``, ``model.publish``, ``model.activate``,
+                ``train.start``, ``train.stop``, ``login.accepted``, ``login.refused``, ...
             what: image, version, model, ...: numbers and opaque ids.
 
         Raises:
@@ -65,6 +67,24 @@ class AuditLog:
             self.record(user, action, **what)
         except OSError as error:
             logger.error("the audit log cannot be written: %s", error.strerror)
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """What was written, oldest first; a line that a full disk or a power cut left half-written is passed over.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        try:
+            with self.path.open("rb") as stream:
+                for line in stream:
+                    try:
+                        content = json.loads(line)
+                    except (ValueError, RecursionError):
+                        continue
+                    if isinstance(content, dict):
+                        yield content
+        except FileNotFoundError:
+            return
 
     def _append(self, line: bytes) -> None:
         """One write to a file opened for appending: lines of two processes do not mix."""

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import os
 import secrets
 import stat
-import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 from label_app.lib.auth.user import User, check_name, roles_up_to
+from monai_tavr.files import write_json_atomically
+from monai_tavr.formats.checks import listing, mapping, read_json, shown, text
 
 __all__ = ["TokenEntry", "TokenFile"]
 
@@ -147,25 +148,21 @@ def _digest(salt: bytes, token: str) -> bytes:
 
 def _parse(path: Path) -> tuple[TokenEntry, ...]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = mapping(read_json(path), "the file", required={"format", "tokens"})
         if content["format"] != _FORMAT:
-            raise ValueError(f"format must be {_FORMAT!r}, got {content['format']!r}")
-        return tuple(TokenEntry(**entry) for entry in content["tokens"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"format must be {_FORMAT!r}, got {shown(content['format'])}")
+        return tuple(_entry(entry, f"tokens[{n}]") for n, entry in enumerate(listing(content["tokens"], "tokens")))
+    except ValueError as error:
         raise ValueError(f"{path} is no file of tokens: {error}; make one with: monai-tavr token add NAME --file FILE") from error
 
 
+def _entry(content: Any, where: str) -> TokenEntry:
+    names = {f.name for f in fields(TokenEntry)}
+    values = mapping(content, where, known=names, required=names)
+    return TokenEntry(**{name: text(value, f"{where}.{name}") for name, value in values.items()})
+
+
 def _write(path: Path, entries: tuple[TokenEntry, ...]) -> None:
-    """Atomically, readable by the owner only from its first byte on."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump({"format": _FORMAT, "tokens": [asdict(e) for e in entries]}, stream, indent=2)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    """Readable by the owner only from its first byte on."""
+    content = {"format": _FORMAT, "tokens": [asdict(e) for e in entries]}
+    write_json_atomically(path, content, indent=2, mode=0o600)

@@ -10,7 +10,6 @@ it; number 0). A version without a record is still to be stored: there is no oth
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import uuid
@@ -23,6 +22,7 @@ from pydicom.uid import ComprehensiveSRStorage
 
 from label_app.lib.images.study_index import is_uid
 from monai_tavr.files import creating, write_json_atomically
+from monai_tavr.formats.checks import read_json
 
 __all__ = ["IMPORTED", "PASSED", "STORED", "ArchiveRecords", "Record", "derived_uid"]
 
@@ -107,7 +107,7 @@ class ArchiveRecords:
         for path in (self._folder / image_id).glob("*.json"):
             try:
                 if is_uid(path.stem):
-                    records.append((path.stem, Record(**json.loads(path.read_text(encoding="utf-8")))))
+                    records.append((path.stem, Record(**read_json(path))))
             except (ValueError, TypeError, OSError):
                 logger.warning("archive: left out 1 record that cannot be read")
         return records

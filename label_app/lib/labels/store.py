@@ -25,7 +25,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from monai_tavr.files import creating, remove_leftovers
+from monai_tavr.files import creating
 from monai_tavr.formats.label_json import label_to_dict, read_label_json
 from monai_tavr.keypoints import TAVR11, KeypointSchema
 from monai_tavr.label import CineLabel, Revision
@@ -117,8 +117,6 @@ class LabelStore:
         self.folder = self.root / "labels"
         self._lock = threading.Lock()
         self._seen: dict[Path, tuple[tuple[int, int], LabelVersion | None]] = {}
-        for written in ("labels", "archive", "cache"):
-            remove_leftovers(self.root / written)
 
     def save(
         self,
@@ -182,18 +180,18 @@ class LabelStore:
 
     def _newest(self, image_id: str, tag: str, numbers: list[int]) -> LabelVersion | None:
         for number in reversed(numbers):
-            if (version := self._look(image_id, tag, number)) is not None:
+            if (version := self.version(image_id, tag, number)) is not None:
                 return version
         return None
 
     def versions(self, image_id: str, tag: str = FINAL) -> list[LabelVersion]:
         """Every version that can be read, oldest first."""
-        found = (self._look(image_id, tag, n) for n in self._numbers(image_id, tag))
+        found = (self.version(image_id, tag, n) for n in self._numbers(image_id, tag))
         return [v for v in found if v is not None]
 
     def damaged(self, image_id: str, tag: str = FINAL) -> list[int]:
         """Numbers of the versions that cannot be read."""
-        return [n for n in self._numbers(image_id, tag) if self._look(image_id, tag, n) is None]
+        return [n for n in self._numbers(image_id, tag) if self.version(image_id, tag, n) is None]
 
     def read(self, image_id: str, tag: str = FINAL, version: int | None = None) -> CineLabel:
         """The label of a version; None = the current one.
@@ -214,16 +212,22 @@ class LabelStore:
 
     def images(self, tag: str = FINAL) -> list[str]:
         """Ids of the images whose current label has a labelled frame, in alphabetical order."""
-        try:
-            with os.scandir(self.folder) as entries:
-                names = sorted(e.name for e in entries if _IMAGE_ID.fullmatch(e.name) and e.is_dir(follow_symlinks=False))
-        except FileNotFoundError:
-            return []
-        return [n for n in names if (v := self.current(n, tag)) is not None and v.frames]
+        return [n for n in self._image_ids() if (v := self.current(n, tag)) is not None and v.frames]
+
+    def stored(self) -> list[tuple[str, str, int]]:
+        """(image id, tag, number) of every version there is, read or not, in alphabetical order."""
+        return [(image, *version) for image in self._image_ids() for version in sorted(self._files(image))]
 
     def tags(self, image_id: str) -> list[str]:
         """Kinds of label that an image has."""
         return sorted({tag for tag, _ in self._files(image_id)})
+
+    def _image_ids(self) -> list[str]:
+        try:
+            with os.scandir(self.folder) as entries:
+                return sorted(e.name for e in entries if _IMAGE_ID.fullmatch(e.name) and e.is_dir(follow_symlinks=False))
+        except FileNotFoundError:
+            return []
 
     def _path(self, image_id: str, tag: str, number: int) -> Path:
         _check(image_id, tag)
@@ -245,8 +249,8 @@ class LabelStore:
             if match and int(match[2]) and name == f"{match[1]}.{int(match[2]):04d}.json":
                 yield match[1], int(match[2])
 
-    def _look(self, image_id: str, tag: str, number: int) -> LabelVersion | None:
-        """A version, read once as long as its file stays the same; None where it cannot be read."""
+    def version(self, image_id: str, tag: str, number: int) -> LabelVersion | None:
+        """What is known of a version, read once as long as its file stays the same; None where it cannot be read."""
         path = self._path(image_id, tag, number)
         try:
             status = path.lstat()

@@ -14,7 +14,7 @@ import numpy as np
 from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.user import User
 from label_app.lib.images.study_index import ImageEntry
-from label_app.lib.labels.store import FINAL, LabelStore, LabelVersion
+from label_app.lib.labels.store import FINAL, PREDICTION, LabelStore, LabelVersion
 from monai_tavr.formats.label_json import label_from_json
 from monai_tavr.keypoints import Keypoints
 from monai_tavr.label import CineLabel, ImageInfo, PointEdit
@@ -95,6 +95,28 @@ class Submissions:
         version = self.store.save(entry.image_id, label, author=user.name, base=None, tag=tag)
         self._tell(user, "label.delete", entry, version)
         return version
+
+    def recover(self) -> int:
+        """Write the audit lines of versions that have none: of a server that was killed between the file and its line.
+
+        To be called once, before the first submit. The line says ``label.recovered``, with the author that the version names.
+
+        Returns:
+            How many were written.
+        """
+        try:
+            known = {(line.get("image"), line.get("tag", FINAL), line.get("version")) for line in self.audit.lines()}
+        except OSError as error:
+            logger.error("the audit log cannot be read: %s", error.strerror)
+            return 0
+        missing = 0
+        for image, tag, number in self.store.stored():
+            # the server's own predictions are no change that anybody made
+            if tag == PREDICTION or (image, tag, number) in known or (version := self.store.version(image, tag, number)) is None:
+                continue
+            self.audit.note(version.author, "label.recovered", image=image, tag=tag, version=number, base=version.base)
+            missing += 1
+        return missing
 
     def _tell(self, user: User, action: str, entry: ImageEntry, version: LabelVersion) -> None:
         """Write down who made a version, and pass a final one on."""

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from label_app.lib.models.record import SHIPPED, ModelRecord
 from monai_tavr.bundle import sha256_of
 from monai_tavr.files import replacing
+from monai_tavr.formats.checks import mapping, read_json
 
 if TYPE_CHECKING:
     from monai_tavr.predictor import KeypointPredictor
@@ -79,22 +80,21 @@ class ModelRegistry:
             logger.error("the model cannot be used: %s", error)
             self.problem = f"the model cannot be used: {error}"
             return
-        self._current = self._load_active()
+        self._current = self._load_active(self._shipped)
 
     def _remove_unfinished(self) -> None:
         for left in self.folder.glob(".new-*") if self.folder else ():
             shutil.rmtree(left, ignore_errors=True)
 
-    def _load_active(self) -> tuple[ModelRecord, KeypointPredictor]:
+    def _load_active(self, shipped: KeypointPredictor) -> tuple[ModelRecord, KeypointPredictor]:
         """The model that was active when the server last ran; the shipped one where that cannot be loaded any more."""
-        assert self._shipped is not None
         active = self._read_active()
         try:
             return self._load(active)
         except (ValueError, OSError, RuntimeError) as error:
             logger.error("model %s cannot be used, the shipped one is: %s", active, error)
             self.problem = f"model {active} cannot be used, so the shipped one answers: {error}"
-            return self._load(SHIPPED)
+            return self._shipped_record(shipped), shipped
 
     def _read_active(self) -> str:
         path = None if self.folder is None else self.folder / _ACTIVE
@@ -109,13 +109,12 @@ class ModelRegistry:
         weights = self.weights(model_id)
         if sha256_of(weights) != record.weights_sha256:
             raise ValueError(f"the weights of model {model_id} are not those that were published; activate another")
-        return record, self._try(weights)
+        return record, self._try(self._shipped, weights)
 
-    def _try(self, weights: Path) -> KeypointPredictor:
+    def _try(self, shipped: KeypointPredictor, weights: Path) -> KeypointPredictor:
         """A predictor with these weights. Raises ValueError where they do not fit, or the device has no room for them."""
-        assert self._shipped is not None
         try:
-            return self._load_trained(self._shipped, weights)
+            return self._load_trained(shipped, weights)
         except RuntimeError as error:
             raise ValueError(f"the weights cannot be loaded: {str(error).partition(chr(10))[0]}") from error
 
@@ -165,7 +164,7 @@ class ModelRegistry:
         """
         path = self._folder_of(model_id) / _RECORD
         try:
-            return ModelRecord.from_dict(json.loads(path.read_text(encoding="utf-8")))
+            return ModelRecord.from_dict(mapping(read_json(path), model_id))
         except FileNotFoundError as error:
             raise UnknownModel("there is no such model; GET /tavr/models lists them") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -236,17 +235,22 @@ class ModelRegistry:
                 reason=reason,
                 author=author,
             )
-            self._try(weights)  # what cannot be loaded has no place in the history
-            self._keep(record, weights)
+            kept = self._keep(self.folder, record, weights)
+            try:
+                predictor = self._try(self._shipped, kept)
+            except BaseException:  # what cannot be loaded has no place in the history
+                shutil.rmtree(kept.parent, ignore_errors=True)
+                raise
             if published:
-                self._activate(record.id)
+                self._make_active(record, predictor)
             else:
                 self._forget_other_unpublished(record.id)
         return record
 
-    def _keep(self, record: ModelRecord, weights: Path) -> None:
-        assert self.folder is not None
-        staged = Path(tempfile.mkdtemp(dir=self.folder, prefix=".new-"))
+    @staticmethod
+    def _keep(folder: Path, record: ModelRecord, weights: Path) -> Path:
+        """Copy a model into the history; returns where its weights are."""
+        staged = Path(tempfile.mkdtemp(dir=folder, prefix=".new-"))
         try:
             for name in (_WEIGHTS, *_BESIDE):
                 if (source := weights.with_name(name) if name != _WEIGHTS else weights).is_file():
@@ -254,7 +258,8 @@ class ModelRegistry:
                         shutil.copyfileobj(original, copy)
             with replacing(staged / _RECORD) as stream:
                 stream.write((json.dumps(record.to_dict(), indent=1, allow_nan=False) + "\n").encode())
-            staged.rename(self.folder / record.id)
+            staged.rename(folder / record.id)
+            return folder / record.id / _WEIGHTS
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
             raise
@@ -291,11 +296,14 @@ class ModelRegistry:
         record, predictor = self._load(model_id)
         if not (record.published or anyway):
             raise NotPublished(f"model {model_id} was not published: {record.reason}; ?anyway=true activates it all the same")
+        self._make_active(record, predictor)
+        return record
+
+    def _make_active(self, record: ModelRecord, predictor: KeypointPredictor) -> None:
         if self.folder is not None:
             with replacing(self.folder / _ACTIVE) as stream:
-                stream.write(f"{model_id}\n".encode())
+                stream.write(f"{record.id}\n".encode())
         self._current, self.problem = (record, predictor), None
-        return record
 
 
 def with_weights(shipped: KeypointPredictor, weights: Path) -> KeypointPredictor:

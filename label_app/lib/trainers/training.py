@@ -31,6 +31,7 @@ from label_app.lib.trainers.process import GRACE_SECONDS, close_streams, end_gro
 from label_app.lib.trainers.request import TrainRequest
 from label_app.lib.trainers.snapshot import Snapshot
 from monai_tavr.files import write_json_atomically
+from monai_tavr.formats.checks import listing, mapping, read_json
 
 __all__ = ["Training", "TrainingRunning"]
 
@@ -70,7 +71,8 @@ class Training:
 
     def _read_state(self) -> dict[str, Any] | None:
         try:
-            state: dict[str, Any] = json.loads((self._folder / "state.json").read_text(encoding="utf-8"))
+            state = dict(mapping(read_json(self._folder / "state.json"), "state", required={"status", "details"}))
+            listing(state["details"], "details")
         except FileNotFoundError:
             return None
         except (OSError, ValueError):

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -209,13 +208,3 @@ def test_a_version_is_on_disk_before_it_has_its_number(tmp_path: Path, monkeypat
         "link",
         "folder",
     ]  # three new folders first
-
-
-def test_what_a_killed_process_left_goes_once_it_is_old(tmp_path: Path) -> None:
-    LabelStore(tmp_path).save(IMAGE, label(4), author="Anna", base=None)
-    old, young = (tmp_path / "labels" / IMAGE / f".final.0002.json.{n}.part" for n in ("a", "b"))
-    for path in (old, young):
-        path.write_text("{")
-    os.utime(old, (time.time() - 7200,) * 2)
-    assert len(LabelStore(tmp_path).versions(IMAGE)) == 1
-    assert (old.exists(), young.exists()) == (False, True)

@@ -84,6 +84,19 @@ def test_what_is_published_is_active_also_after_a_restart(tmp_path: Path, shippe
         assert (history[0]["author"], history[0]["scores"]) == ("Ann", {"score": 0.5})
 
 
+def test_a_published_model_is_loaded_once_from_where_it_is_kept(tmp_path: Path, shipped: Path) -> None:
+    loaded = []
+
+    def load(predictor: Predictor, path: Path) -> Predictor:
+        loaded.append(path)
+        return load_trained(predictor, path)
+
+    models = ModelRegistry(tmp_path / "models", lambda: Predictor(shipped), load_trained=load)  # type: ignore[arg-type,return-value]
+    kept = tmp_path / "models" / publish(models, weights(tmp_path, b"one")) / "model.pt"
+    assert loaded == [kept]
+    assert models.predictor().weights == kept
+
+
 def test_going_back_and_forth(tmp_path: Path, shipped: Path) -> None:
     models = registry(tmp_path, shipped)
     first = publish(models, weights(tmp_path, b"one"))
