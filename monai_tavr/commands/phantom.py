@@ -49,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"DICOM transfer syntax (default: explicit-le): {', '.join(sorted(SYNTAXES))}",
     )
+    parser.add_argument(
+        "--backgrounds",
+        type=Path,
+        metavar="DIR",
+        help="real frames (DICOM, PNG, JPEG), yours for instance, to draw devices and opacified roots onto",
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -63,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         size=args.size,
         bits=args.bits,
         syntax=args.syntax,
+        backgrounds=args.backgrounds,
         workers=args.workers,
         progress=not args.quiet,
     )

@@ -6,18 +6,24 @@ transfer syntax: a cine stored in another syntax is the same instance.
 
 from __future__ import annotations
 
+import hashlib
 import time
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.label import CineLabel, ImageInfo
+from monai_tavr.phantom.backgrounds import list_backgrounds, load_background
 from monai_tavr.phantom.presets import preset_named
 from monai_tavr.phantom.procedure import CinePlan, Patient, plan_cine, sample_patient
 from monai_tavr.phantom.render import render_cine
+from monai_tavr.phantom.seeding import child_seed
 
 __all__ = ["GENERATOR_VERSION", "DatasetSettings", "cine_stem", "write_cine"]
 
@@ -29,17 +35,32 @@ _UID_NAMESPACE = uuid.UUID("0d1a7c55-86b0-4f39-9d5e-3a0c6f1f2e81")
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """What the files of a data set depend on."""
+    """What the files of a data set depend on; ``backgrounds`` is a folder of real frames to draw onto, None = the chest."""
 
     preset: str
     seed: int
     size: int
     bits: int
     syntax: str
+    backgrounds: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON, with the version of the generator: what ``phantom.json`` keeps."""
-        return {**vars(self), "version": GENERATOR_VERSION}
+        """The settings as JSON for ``phantom.json``, with the generator's version; backgrounds are known by their files' names and sizes, wherever the folder lies."""
+        content: dict[str, Any] = {**vars(self), "version": GENERATOR_VERSION}
+        del content["backgrounds"]
+        return content | ({"backgrounds": _fingerprint(self.backgrounds)} if self.backgrounds else {})
+
+
+@lru_cache(maxsize=2)
+def _backgrounds(folder: str) -> list[Path]:
+    return list_backgrounds(folder)
+
+
+@lru_cache(maxsize=2)
+def _fingerprint(folder: str) -> str:
+    """SHA-256 over names and sizes of the backgrounds."""
+    names = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in _backgrounds(folder)]
+    return hashlib.sha256(repr(names).encode()).hexdigest()
 
 
 def cine_stem(folder: Path, patient: int, cine: int) -> Path:
@@ -53,7 +74,11 @@ def write_cine(folder: Path, settings: DatasetSettings, index: int, cine: int) -
     preset = preset_named(settings.preset)
     patient = sample_patient(preset, seed=settings.seed, index=index)
     plan = plan_cine(patient, cine, preset=preset, size=settings.size)
-    rendered = render_cine(patient.anatomy, plan, bits=settings.bits)
+    background = None
+    if settings.backgrounds is not None:
+        rng = np.random.default_rng(child_seed(plan.render_seed, 3))
+        background = load_background(_backgrounds(settings.backgrounds), rng, size=settings.size)
+    rendered = render_cine(patient.anatomy, plan, bits=settings.bits, background=background)
     header = _header(settings, patient, cine, plan)
     stem = cine_stem(folder, index, cine)
     write_xa(stem.with_suffix(".dcm"), rendered.frames, header=header, syntax=settings.syntax, bits_stored=settings.bits)
@@ -78,7 +103,8 @@ def _uid(*parts: object) -> str:
 def _header(settings: DatasetSettings, patient: Patient, cine: int, plan: CinePlan) -> XAHeader:
     """The DICOM header: a patient whom nobody can take for a real one."""
     who = f"{settings.preset}/{settings.seed}/P{patient.index:03d}"
-    made = (GENERATOR_VERSION, settings.size, settings.bits)
+    made: tuple[object, ...] = (GENERATOR_VERSION, settings.size, settings.bits)
+    made += (_fingerprint(settings.backgrounds),) if settings.backgrounds else ()
     camera = plan.camera
     return XAHeader(
         patient_id=f"PHANTOM-{settings.preset}-{settings.seed}-P{patient.index:03d}".upper(),

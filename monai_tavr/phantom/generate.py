@@ -49,6 +49,7 @@ def generate_dataset(
     size: int | None = None,
     bits: int | None = None,
     syntax: str | None = None,
+    backgrounds: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     progress: bool = True,
 ) -> Path:
@@ -62,6 +63,7 @@ def generate_dataset(
         size: rows and columns, a multiple of 16; None = the preset's (512, for ``tiny`` 128).
         bits: 8 or 12 stored bits; None = 8.
         syntax: transfer syntax, a name of :data:`monai_tavr.dicom.writer.SYNTAXES`; None = ``explicit-le``.
+        backgrounds: folder of real frames (DICOM, PNG, JPEG) to draw contrast and devices onto; None = the phantom's chest.
         workers: processes; None = one per core this process may use; 1 = no other process.
         progress: show a progress bar and the speed.
 
@@ -72,7 +74,14 @@ def generate_dataset(
         ValueError: an argument is out of range, or ``out`` holds a data set of other settings.
     """
     chosen = preset_named(preset)
-    settings = DatasetSettings(preset, seed, chosen.size if size is None else size, bits or 8, syntax or "explicit-le")
+    settings = DatasetSettings(
+        preset,
+        seed,
+        chosen.size if size is None else size,
+        bits or 8,
+        syntax or "explicit-le",
+        None if backgrounds is None else str(backgrounds),
+    )
     count = chosen.patients if patients is None else patients
     _check(settings, count, workers)
     folder = Path(out)

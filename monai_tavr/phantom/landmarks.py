@@ -30,12 +30,15 @@ __all__ = [
     "COVER",
     "MARGIN",
     "OPEN_FRACTION",
+    "ROOT_POINTS",
     "contrast_rise",
     "keypoints_of_frame",
     "outline_ends",
     "root_ends",
 ]
 
+ROOT_POINTS = ("AA1", "AA2", "STJ1", "STJ2")
+"""The points that contrast makes visible, in the order of :func:`root_ends`."""
 CONTRAST_RISE = 0.07
 """Attenuation (natural logarithm) by which contrast must darken the inside of the root's outline."""
 OPEN_FRACTION = 0.5
@@ -119,7 +122,7 @@ def keypoints_of_frame(
             points[name] = (float(xy[0]), float(xy[1]))
 
     if root is not None:
-        for name, xy in zip(("AA1", "AA2", "STJ1", "STJ2"), root, strict=True):
+        for name, xy in zip(ROOT_POINTS, root, strict=True):
             put(name, xy)
     if catheter is not None:
         for name, place in catheter.items():

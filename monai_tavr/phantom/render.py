@@ -15,12 +15,13 @@ import numpy as np
 from monai_tavr.keypoints import Keypoints
 from monai_tavr.phantom.anatomy import Anatomy
 from monai_tavr.phantom.background import Background, render_layers
+from monai_tavr.phantom.backgrounds import RealBackground
 from monai_tavr.phantom.camera import Camera
 from monai_tavr.phantom.contrast import render_contrast
 from monai_tavr.phantom.curves import draw_tubes
 from monai_tavr.phantom.detector import expose
 from monai_tavr.phantom.devices import PlacedDevices, place_devices
-from monai_tavr.phantom.landmarks import CONTRAST_RISE, COVER, contrast_rise, keypoints_of_frame, root_ends
+from monai_tavr.phantom.landmarks import CONTRAST_RISE, COVER, ROOT_POINTS, contrast_rise, keypoints_of_frame, root_ends
 from monai_tavr.phantom.procedure import CinePlan
 from monai_tavr.phantom.seeding import child_seed
 
@@ -106,14 +107,18 @@ def _draw_devices(camera: Camera, placed: PlacedDevices) -> tuple[np.ndarray, np
     return layer, tip
 
 
-def render_cine(anatomy: Anatomy, plan: CinePlan, *, bits: int = 8) -> RenderedCine:
+def render_cine(anatomy: Anatomy, plan: CinePlan, *, bits: int = 8, background: RealBackground | None = None) -> RenderedCine:
     """Render a plan.
 
     Args:
         anatomy: the patient.
         plan: everything decided about the cine.
         bits: 8 or 12.
+        background: a real frame to draw contrast and devices onto, in the place of the chest and the detector. It stands still.
+            Points behind its collimator are absent; the root, where none is drawn, is unlabelled, for the frame may show one.
     """
+    if background is not None:
+        return _render_onto(background, anatomy, plan, bits)
     margin = int(np.abs(plan.pan).max())
     chest = _chest(anatomy, plan.camera, margin, np.random.default_rng(child_seed(plan.render_seed, 1)))
     frames, keypoints = [], []
@@ -123,9 +128,22 @@ def render_cine(anatomy: Anatomy, plan: CinePlan, *, bits: int = 8) -> RenderedC
         whole = chest.compose(breath_px=breath, beat=float(plan.motion.beat[i]))
         left, top = margin - plan.pan[i]
         size = plan.camera.size
-        background = whole[top : top + size, left : left + size]
-        frames.append(expose(background + layers.contrast + layers.devices, plan.detector, noise, bits=bits))
+        behind = whole[top : top + size, left : left + size]
+        frames.append(expose(behind + layers.contrast + layers.devices, plan.detector, noise, bits=bits))
         keypoints.append(layers.keypoints)
+    return RenderedCine(np.stack(frames), tuple(keypoints))
+
+
+def _render_onto(background: RealBackground, anatomy: Anatomy, plan: CinePlan, bits: int) -> RenderedCine:
+    noise = np.random.default_rng(child_seed(plan.render_seed, 2))
+    frames, keypoints = [], []
+    for layers in frame_layers(anatomy, plan):
+        frames.append(background.draw(layers.contrast + layers.devices, noise, bits=bits))
+        found = layers.keypoints
+        drawn = found.keep(background.shows(found.xy))
+        root = np.isin(found.schema.names, ROOT_POINTS)
+        hidden = root & ~(found.visible & root).any()
+        keypoints.append(replace(drawn, labelled=~hidden))
     return RenderedCine(np.stack(frames), tuple(keypoints))
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from monai_tavr.training.inferers import AutocastInferer, CineInferer
     from monai_tavr.training.loss import GroupedKeypointLoss
+    from monai_tavr.training.negatives import MixedBatches, negative_items
 
 __all__ = [
     "AutocastInferer",
@@ -26,16 +27,18 @@ __all__ = [
     "CineInferer",
     "FrameDataset",
     "GroupedKeypointLoss",
+    "MixedBatches",
     "ProgressLog",
     "TrainingCheckpoint",
     "ValidationScore",
     "loss_terms",
+    "negative_items",
     "prepare_batch",
     "start_network",
     "validation_metrics",
 ]
 
-_ROOMS = ("handlers", "datasets", "loss", "inferers")
+_ROOMS = ("handlers", "datasets", "loss", "inferers", "negatives")
 
 
 def __getattr__(name: str) -> Any:

@@ -100,7 +100,7 @@ def _stamped(path: str | os.PathLike[str]) -> tuple[str, tuple[FileStamp, ...]]:
 
 
 class LoadFramed(Transform):
-    """Load one frame of a cine, and its keypoints where the item names a label.
+    """Load one frame of a cine, and its keypoints where the item names a label, or groups that are absent.
 
     From ``{"image": path, "label": path, "frame": index}`` (``frame`` default 0) it makes ``image``, a MetaTensor (1, H, W) with
     identity affine over (row, column) and the meta data ``filename_or_obj``, ``frames`` (1,) and ``spacing`` (2,), as
@@ -126,6 +126,8 @@ class LoadFramed(Transform):
             points = _label(*_stamped(item["label"]), self.schema).frame(frame, schema=self.schema)
             item |= {"keypoints": torch.tensor(points.xy), "state": torch.tensor(points.state)}
             spacing = points.spacing or spacing
+        elif item.get("absent_groups") is not None:
+            item = item | _without(item["absent_groups"], self.schema)
         meta = {
             "filename_or_obj": str(item["image"]),
             "frames": np.array([frame]),
@@ -133,6 +135,13 @@ class LoadFramed(Transform):
         }
         pixels = torch.from_numpy(cine.frame(frame))[None]
         return item | {"image": MetaTensor(pixels, affine=torch.eye(3, dtype=torch.float64), meta=meta)}
+
+
+def _without(groups: Sequence[str], schema: KeypointSchema) -> dict[Hashable, Any]:
+    """The keypoints of a frame without these groups, on which nobody has looked for the others."""
+    absent = {name: None for name in schema.names if schema.group_of(name) in groups}
+    points = Keypoints.from_points(schema, absent)
+    return {"keypoints": torch.tensor(points.xy), "state": torch.tensor(points.state)}
 
 
 class FitFramesd(MapTransform):
