@@ -58,7 +58,7 @@ class RealBackground:
             bits: 8 or 12.
 
         Returns:
-            (H, W) uint8 for 8 bits, uint16 for 12.
+            (H, W) grey levels, uint8 for 8 bits, uint16 for 12.
         """
         added = blur(np.asarray(attenuation, np.float32), self.blur) * self.field
         signal = np.exp((self.grey - np.float32(self.grey.mean())) / np.float32(self.gain))
@@ -75,7 +75,14 @@ class RealBackground:
         return levels.astype(np.uint8) if bits == 8 else levels.astype(np.uint16)
 
     def shows(self, xy: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Whether points (K, 2), (x, y) in pixels, lie where the collimator is open; NaN does not."""
+        """Whether points lie where the collimator is open.
+
+        Args:
+            xy: (K, 2) pixels, (x, y); NaN = not there.
+
+        Returns:
+            (K,) bool; False for what is not there.
+        """
         size = np.array(self.field.shape[::-1]) - 1
         known = np.isfinite(xy).all(axis=1)
         columns, rows = np.clip(np.rint(np.where(known[:, None], xy, 0)), 0, size).astype(int).T

@@ -45,7 +45,7 @@ class DatasetSettings:
     backgrounds: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON for ``phantom.json``, with the generator's version; backgrounds are known by their files' names and sizes, wherever the folder lies."""
+        """The settings as JSON for ``phantom.json``; backgrounds are known by the names and sizes of their files."""
         content: dict[str, Any] = {**vars(self), "version": GENERATOR_VERSION}
         del content["backgrounds"]
         return content | ({"backgrounds": _fingerprint(self.backgrounds)} if self.backgrounds else {})
