@@ -18,7 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["FileStamp", "creating", "remove_leftovers", "replacing", "replacing_path", "write_json_atomically"]
+__all__ = [
+    "FileStamp",
+    "creating",
+    "keep_newest",
+    "note_use",
+    "remove_leftovers",
+    "replacing",
+    "replacing_path",
+    "write_json_atomically",
+]
 
 _ABANDONED_SECONDS = 600  # nothing was written to the temporary file since: it belongs to a process that was killed
 _HEAD = 4096  # bytes; a DICOM file states its SOP instance UID within the first few hundred (PS3.10 7.1)
@@ -104,6 +113,46 @@ def remove_leftovers(folder: Path) -> None:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         except OSError:
             continue  # somebody else's, or gone
+
+
+def note_use(path: Path) -> bool:
+    """Note that a file is used now, for :func:`keep_newest`; False where it is not there.
+
+    The time of change stays: what was made of the file is known by it (:class:`FileStamp`).
+    """
+    try:
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def keep_newest(folder: Path, pattern: str, *, limit_bytes: int, in_use_seconds: float = 0) -> int:
+    """Remove the files of a folder that were not used for longest, until the others fit; safe beside other processes that do.
+
+    Args:
+        folder: whose files.
+        pattern: which of them, e.g. ``*.json``.
+        limit_bytes: what they may take together; the one used last stays even beyond it.
+        in_use_seconds: files used since then stay too.
+
+    Returns:
+        How many were removed.
+    """
+    files = []
+    for path in folder.glob(pattern):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue  # somebody else was faster
+        files.append((status.st_atime_ns, status.st_size, path))
+    total, removed = sum(size for _, size, _ in files), 0
+    for used, size, path in sorted(files)[:-1]:
+        if total <= limit_bytes or time.time() - used / 1e9 < in_use_seconds:
+            break
+        path.unlink(missing_ok=True)
+        total, removed = total - size, removed + 1
+    return removed
 
 
 @contextmanager

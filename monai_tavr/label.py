@@ -5,7 +5,7 @@ The currency between readers, writers, stores and measures; JSON, DICOM SR and o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -142,6 +142,33 @@ class CineLabel:
             raise ValueError(f"frame {indices[-1]} is outside the image, which has {self.image.number_of_frames} frame(s)")
         if len({k.schema.names for k in self.frames}) > 1:
             raise ValueError("frames of different keypoint schemas do not belong in one label")
+
+    @classmethod
+    def joined(cls, parts: Sequence[CineLabel]) -> CineLabel:
+        """One label of the frames of several labels of one image.
+
+        Raises:
+            ValueError: there is none, or a frame stands in two.
+        """
+        if not parts:
+            raise ValueError("no labels to join")
+        frames = tuple(k for part in parts for k in part.frames)
+        edits = {place: edit for part in parts for place, edit in part.edits.items()}
+        spread = {place: doubt for part in parts for place, doubt in part.spread.items()}
+        return cls(image=parts[0].image, frames=frames, edits=edits, spread=spread)
+
+    def apart(self) -> list[CineLabel]:
+        """A label of each frame; the revision stays with the whole."""
+        names = [(k, [(k.frame, name) for name in k.schema.names]) for k in self.frames]
+        return [
+            CineLabel(
+                image=self.image,
+                frames=(k,),
+                edits={place: self.edits[place] for place in places if place in self.edits},
+                spread={place: self.spread[place] for place in places if place in self.spread},
+            )
+            for k, places in names
+        ]
 
     def frame(self, index: int, *, schema: KeypointSchema = TAVR11) -> Keypoints:
         """The keypoints of a frame; a frame without a label is all unlabelled."""

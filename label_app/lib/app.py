@@ -24,16 +24,18 @@ from label_app.lib.images.patients import PatientKeys
 from label_app.lib.infers.batch import BatchPrediction
 from label_app.lib.infers.tavr_keypoints import KeypointInferTask
 from label_app.lib.labels.agreement import METHOD, Agreement
+from label_app.lib.models.record import TASK
 from label_app.lib.scoring.tavr_keypoints import AgreementScoring
 from label_app.lib.trainers.snapshot import Snapshot, take_snapshot
 from label_app.lib.trainers.tavr_keypoints import KeypointTrainTask
 from label_app.lib.trainers.training import Training
 from monai_tavr import __version__
 from monai_tavr.active_learning.strategies import STRATEGIES
+from monai_tavr.formats.label_json import label_to_dict
+from monai_tavr.keypoints import KeypointSchema
+from monai_tavr.label import CineLabel
 
 logger = logging.getLogger(__name__)
-
-TASK = "tavr_keypoints"
 
 
 class TAVRApp(MONAILabelApp):
@@ -61,7 +63,7 @@ class TAVRApp(MONAILabelApp):
         self.patients = PatientKeys(self.labels_folder)
         self._config = TavrKeypoints(conf.get("load_predictor") or load_bundle_predictor, folder=self.labels_folder)
         self.models = self._config.models
-        self.batch = BatchPrediction(lambda image: self.infer({"model": TASK, "image": image}))
+        self.batch = BatchPrediction(self.predict)
         self.training = Training(self.labels_folder / "training", self.models, self._snapshot, self.audit)
         super().__init__(
             app_dir=app_dir,
@@ -94,7 +96,7 @@ class TAVRApp(MONAILabelApp):
         cache, turn = self.labels_folder / "cache" / "active_learning", self._config.infer().turns.turn
         scan = FrameScan(self.conf["index"], self.models, cache, turn=turn)
         frames = NextFrame(self.conf["labels"], self.patients, self.models, scan)
-        return {name: FrameStrategy(name, words, frames) for name, words in STRATEGIES.items()}
+        return {name: FrameStrategy(name, strategy.words, frames) for name, strategy in STRATEGIES.items()}
 
     def next_sample(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The next frame to label. MONAI Label's own method knows whole images, and answers with a path.
@@ -119,21 +121,36 @@ class TAVRApp(MONAILabelApp):
         Raises:
             MONAILabelException: there is no such model or image, or the request makes no sense.
         """
-        task = self._infers.get(request.get("model"))
+        asked = {name: request.get(name) for name in ("frames", "allowed_groups")}
+        label = self.predict(str(request.get("image", "")), model=request.get("model"), **asked)
+        return {"label": None, "tag": None, "file": None, "params": label_to_dict(label)}
+
+    def predict(self, image_id: str, *, model: Any = TASK, frames: Any = None, allowed_groups: Any = None) -> CineLabel:
+        """The active model's label of a registered image; arguments as clients give them (:mod:`label_app.lib.infers.request`).
+
+        Raises:
+            MONAILabelException: there is no such model or image, or an argument makes no sense.
+        """
+        task = self._infers.get(model)
         if task is None:
             raise MONAILabelException(MONAILabelError.INVALID_INPUT, f"no such model; models are {list(self._infers)}")
-        entry = (datastore or self._datastore).entry(str(request.get("image", "")))
-        _, label = task({**request, "image": entry})
-        return {"label": None, "tag": None, "file": None, "params": label}
+        label: CineLabel = task.predict(self._datastore.entry(image_id), frames=frames, allowed_groups=allowed_groups)
+        return label
+
+    @property
+    def schema(self) -> KeypointSchema:
+        """Of the active model; of the labels where there is none."""
+        schema: KeypointSchema = self.conf["labels"].schema if self.models.active is None else self.models.predictor().schema
+        return schema
 
     def model(self) -> dict[str, Any]:
         """What the viewer must know: the schema to draw, and the model's identity or what is wrong with it."""
-        active = self.models.active
+        active, schema = self.models.active, self.schema.to_dict()
         if active is None:
-            return {"problem": self.models.problem, "schema": self.conf["labels"].schema.to_dict()}
+            return {"problem": self.models.problem, "schema": schema}
         identity = {"id": active.id, "version": active.version, "weights_sha256": active.weights_sha256}
         warning = {"warning": self.models.problem} if self.models.problem else {}
-        return {"schema": self.models.predictor().schema.to_dict(), "model": identity | warning}
+        return {"schema": schema, "model": identity | warning}
 
     def on_init_complete(self) -> None:
         """Nothing to do: there are no sessions to tidy up and no scores to update."""

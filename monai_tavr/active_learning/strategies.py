@@ -17,19 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["PLAIN", "STRATEGIES", "FramePool", "SpacingRules", "check_strategies", "choose_frames", "eligible_frames"]
-
-STRATEGIES = {
-    "hybrid": "the frame that helps most others: uncertain, unsteady, and like many that are not labelled",
-    "uncertainty": "the frame with most points that are likely wrong",
-    "disagreement": "the frame whose points jump most against its neighbours in time",
-    "diversity": "the frame that looks least like any labelled one",
-    "sequential": "one frame after the other",
-    "random": "any frame",
-}
-"""Name -> what it asks for, in words."""
-PLAIN = ("sequential", "random")
-"""Those that no rule holds for."""
+__all__ = ["STRATEGIES", "FramePool", "SpacingRules", "Strategy", "check_strategies", "choose_frames", "eligible_frames"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,11 +114,11 @@ def choose_frames(
     """
     check_strategies([strategy])
     taken = [(int(c), int(f)) for c, f in taken]
-    rules = SpacingRules(gap=1, patient_lead=None) if strategy in PLAIN else rules or SpacingRules()
+    rules = SpacingRules(gap=1, patient_lead=None) if STRATEGIES[strategy].plain else rules or SpacingRules()
     if len(pool) == 0:
         return []
     open_, labels = eligible_frames(pool, taken, rules=rules), _labels_per_patient(pool, taken)
-    scores = _SCORES[strategy](pool, taken, np.random.default_rng(seed))
+    scores = STRATEGIES[strategy].scores(pool, taken, np.random.default_rng(seed))
     current = next(scores)
     chosen: list[tuple[int, float]] = []
     while len(chosen) < count and open_.any():
@@ -226,11 +214,35 @@ def _likeness(pool: FramePool) -> np.ndarray:
     return np.exp(squared, out=squared)
 
 
-_SCORES: dict[str, Callable[[FramePool, list[tuple[int, int]], np.random.Generator], _Scores]] = {
-    "hybrid": _hybrid,
-    "uncertainty": lambda pool, taken, rng: _fixed(pool.uncertainty),
-    "disagreement": lambda pool, taken, rng: _fixed(pool.disagreement),
-    "diversity": _diversity,
-    "sequential": lambda pool, taken, rng: _fixed(-np.argsort(np.argsort(pool.cine * (pool.frame.max() + 1.0) + pool.frame))),
-    "random": lambda pool, taken, rng: _fixed(rng.random(len(pool))),
+@dataclass(frozen=True)
+class Strategy:
+    """A way to choose frames.
+
+    Attributes:
+        words: what it asks for.
+        scores: (pool, taken, random numbers) -> the generator of its scores.
+        plain: no rule holds for it.
+    """
+
+    words: str
+    scores: Callable[[FramePool, list[tuple[int, int]], np.random.Generator], _Scores]
+    plain: bool = False
+
+
+STRATEGIES = {
+    "hybrid": Strategy("the frame that helps most others: uncertain, unsteady, and like many that are not labelled", _hybrid),
+    "uncertainty": Strategy(
+        "the frame with most points that are likely wrong", lambda pool, taken, rng: _fixed(pool.uncertainty)
+    ),
+    "disagreement": Strategy(
+        "the frame whose points jump most against its neighbours in time", lambda pool, taken, rng: _fixed(pool.disagreement)
+    ),
+    "diversity": Strategy("the frame that looks least like any labelled one", _diversity),
+    "sequential": Strategy(
+        "one frame after the other",
+        lambda pool, taken, rng: _fixed(-np.argsort(np.argsort(pool.cine * (pool.frame.max() + 1.0) + pool.frame))),
+        plain=True,
+    ),
+    "random": Strategy("any frame", lambda pool, taken, rng: _fixed(rng.random(len(pool))), plain=True),
 }
+"""Name -> strategy; there is no other list of them."""

@@ -55,7 +55,15 @@ from monai_tavr.files import write_json_atomically
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState
 from monai_tavr.label import CineLabel, ImageInfo, PointEdit, Revision, whole_number
 
-__all__ = ["SCHEMA_ID", "label_from_dict", "label_from_json", "label_to_dict", "read_label_json", "write_label_json"]
+__all__ = [
+    "SCHEMA_ID",
+    "image_to_dict",
+    "label_from_dict",
+    "label_from_json",
+    "label_to_dict",
+    "read_label_json",
+    "write_label_json",
+]
 
 SCHEMA_ID = "monai-tavr/keypoints/1"
 _LARGEST = 1e9  # no coordinate, spacing or score is larger; NaN and infinity are not smaller
@@ -68,13 +76,18 @@ def label_to_dict(label: CineLabel) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": SCHEMA_ID}
     if label.frames:
         content["keypoints"] = label.frames[0].schema.name
-    image = {key: getattr(label.image, key) for key in sorted(_IMAGE_KEYS)}
-    image["spacing"] = None if label.image.spacing is None else [float(s) for s in label.image.spacing]
-    content["image"] = {key: value for key, value in image.items() if value is not None}
+    content["image"] = image_to_dict(label.image)
     content["frames"] = [{"frame": k.frame, "points": _points_to_dict(k, label)} for k in label.frames]
     if label.revision is not None:
         content["revision"] = {key: value for key, value in vars(label.revision).items() if value is not None}
     return content
+
+
+def image_to_dict(info: ImageInfo) -> dict[str, Any]:
+    """The block ``image`` of a label file."""
+    image = {key: getattr(info, key) for key in sorted(_IMAGE_KEYS)}
+    image["spacing"] = None if info.spacing is None else [float(s) for s in info.spacing]
+    return {key: value for key, value in image.items() if value is not None}
 
 
 def _points_to_dict(keypoints: Keypoints, label: CineLabel) -> dict[str, dict[str, Any]]:

@@ -349,3 +349,18 @@ def test_the_file_can_be_read_by_others(tmp_path):
     write_json_atomically(tmp_path / "a.json", [])
     assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == 0o644
     assert (tmp_path / "a.json").read_text() == "[]\n"
+
+
+def test_a_label_comes_apart_and_together_again():
+    image = ImageInfo(rows=64, columns=64, number_of_frames=3)
+    frames = tuple(Keypoints.from_points(TAVR11, {"AA1": (f, 2.0), "AA2": None}, frame=f) for f in (0, 2))
+    edits = {(f, name): PointEdit("model", author=f"model {f}") for f in (0, 2) for name in ("AA1", "AA2")}
+    label = CineLabel(image=image, frames=frames, edits=edits, spread={(2, "AA1"): 1.5})
+    first, second = label.apart()
+    assert ([k.frame for k in first.frames], dict(first.spread), set(first.edits)) == ([0], {}, {(0, "AA1"), (0, "AA2")})
+    assert second.spread == {(2, "AA1"): 1.5}
+    assert label_to_dict(CineLabel.joined([second, first])) == label_to_dict(label)
+    with pytest.raises(ValueError, match="frame 0 stands more than once"):
+        CineLabel.joined([first, first])
+    with pytest.raises(ValueError, match="no labels to join"):
+        CineLabel.joined([])

@@ -21,7 +21,7 @@ from label_app.lib.images.patients import PatientKeys
 from label_app.lib.images.study_index import ImageEntry
 from label_app.lib.labels.store import LabelStore
 from monai_tavr.active_learning.outputs import FrameOutputs
-from monai_tavr.active_learning.strategies import PLAIN, FramePool, SpacingRules, choose_frames, eligible_frames
+from monai_tavr.active_learning.strategies import STRATEGIES, FramePool, SpacingRules, choose_frames, eligible_frames
 from monai_tavr.active_learning.uncertainty import PointUncertainty, disagreement, read_uncertainty
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class NextFrame:
             ``id``, ``frame`` (0-based), ``strategy``, ``score``, ``reason``, ``remaining`` (frames that could be asked for after
             this one). Where there is none, ``id`` is None and ``detail`` says why.
         """
-        rules = self._rules if strategy not in PLAIN else SpacingRules(gap=1, patient_lead=None)
+        rules = self._rules if not STRATEGIES[strategy].plain else SpacingRules(gap=1, patient_lead=None)
         with self._one_at_a_time:
             taken = self._taken(request, images, user)
             everything = self._unscored(images)
@@ -127,7 +127,7 @@ class NextFrame:
         self, strategy: str, images: Mapping[str, ImageEntry], everything: FramePool, taken: list[Place], rules: SpacingRules
     ) -> tuple[Place, float, str]:
         ids, numbered = list(images), _numbered(taken, images)
-        if strategy in PLAIN:
+        if STRATEGIES[strategy].plain:
             index, score = choose_frames(everything, strategy, taken=numbered, seed=len(taken))[0]
             words = "the first frame without a label" if strategy == "sequential" else "drawn at random"
             return (ids[everything.cine[index]], int(everything.frame[index])), score, words

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from monai_tavr.files import replacing
+from monai_tavr.files import keep_newest, note_use, replacing
 
 __all__ = ["InstanceCache"]
 
@@ -48,7 +46,7 @@ class InstanceCache:
             lock = self._fetching[sop_uid]
         try:
             with lock:
-                if _used(path):
+                if note_use(path):
                     return path
                 with replacing(path) as stream:
                     fetch(stream)
@@ -60,31 +58,6 @@ class InstanceCache:
         return path
 
     def _make_room(self) -> None:
-        files = []
-        for path in self.folder.glob("*.dcm"):
-            try:
-                status = path.stat()
-            except OSError:
-                continue  # another process was faster
-            files.append((status.st_atime, status.st_size, path))
-        total = sum(size for _, size, _ in files)
-        removed = 0
-        for used, size, path in sorted(files):
-            if total <= self.limit_bytes or time.time() - used < _IN_USE_SECONDS:
-                break
-            path.unlink(missing_ok=True)
-            total, removed = total - size, removed + 1
+        removed = keep_newest(self.folder, "*.dcm", limit_bytes=self.limit_bytes, in_use_seconds=_IN_USE_SECONDS)
         if removed:
             logger.info("cache: %d file(s) made room", removed)
-
-
-def _used(path: Path) -> bool:
-    """Note that a file is used now; False where it is not there.
-
-    The time of change stays: what was predicted on the file is known by it (:func:`label_app.lib.infers.cache.prediction_key`).
-    """
-    try:
-        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
-    except FileNotFoundError:
-        return False
-    return True

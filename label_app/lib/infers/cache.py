@@ -1,7 +1,7 @@
 """Predictions that were made before: in memory, and in files of a folder, so that a restarted server still has them.
 
-One entry holds what one model says of one image at one stage of the procedure, frame by frame, as in the label JSON. Its key is
-made of everything that the answer depends on (:func:`prediction_key`): other weights, or a changed file, are another key, so
+One entry holds what one model says of one image at one stage of the procedure, frame by frame; its file is a label file. Its key
+is made of everything that the answer depends on (:func:`prediction_key`): other weights, or a changed file, are another key, so
 nothing is ever stale. Both the memory and the folder are bounded; what was not used for longest goes first.
 """
 
@@ -10,18 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from label_app.lib.images.study_index import ImageEntry
 from monai_tavr import __version__
-from monai_tavr.files import FileStamp, replacing
+from monai_tavr.files import FileStamp, keep_newest, note_use, write_json_atomically
+from monai_tavr.formats.label_json import label_to_dict, read_label_json
+from monai_tavr.keypoints import KeypointSchema
+from monai_tavr.label import CineLabel, ImageInfo
 
 if TYPE_CHECKING:
     from monai_tavr.predictor import KeypointPredictor
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["CachedCine", "PredictionCache", "prediction_key"]
 
 logger = logging.getLogger(__name__)
-
-Points = Mapping[str, Any]  # point name -> its entry in the label JSON
 
 
 def prediction_key(entry: ImageEntry, predictor: KeypointPredictor, allowed_groups: Sequence[str] | None) -> str:
@@ -59,22 +59,21 @@ class CachedCine:
     """What is known of one image under one key. Change it under ``lock`` only.
 
     Attributes:
-        head: the label JSON without its frames, once it is known.
-        frames: frame -> its points.
+        image: what a label says of the image, once it is known.
+        frames: frame -> its label.
         running: frames that somebody is predicting at this moment; done when they are in ``frames``, or have failed.
         kept: number of frames that are in the file.
     """
 
-    head: dict[str, Any] | None = None
-    frames: dict[int, Points] = field(default_factory=dict)
+    image: ImageInfo | None = None
+    frames: dict[int, CineLabel] = field(default_factory=dict)
     running: dict[int, Future[None]] = field(default_factory=dict)
     kept: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def label(self, frames: Iterable[int]) -> dict[str, Any]:
-        """The label JSON of some frames, which must be there."""
-        assert self.head is not None
-        return {**self.head, "frames": [{"frame": f, "points": self.frames[f]} for f in frames]}
+    def label(self, frames: Iterable[int]) -> CineLabel:
+        """The label of some frames, which must be there."""
+        return CineLabel.joined([self.frames[f] for f in frames])
 
 
 class PredictionCache:
@@ -82,7 +81,7 @@ class PredictionCache:
 
     Args:
         folder: of the files; None: in memory only.
-        max_frames: frames of all entries in memory; one takes about 15 kB.
+        max_frames: frames of all entries in memory; one takes about 5 kB.
         max_bytes: of all files; a frame takes about 2 kB.
     """
 
@@ -92,13 +91,18 @@ class PredictionCache:
         self._lock = threading.Lock()
         self._entries: OrderedDict[str, CachedCine] = OrderedDict()
 
-    def entry(self, key: str) -> CachedCine:
-        """The entry of a key: from memory, else from its file, else a new one."""
+    def entry(self, key: str, *, schema: KeypointSchema) -> CachedCine:
+        """The entry of a key: from memory, else from its file, else a new one.
+
+        Args:
+            key: see :func:`prediction_key`.
+            schema: of the model's points.
+        """
         with self._lock:
             if (found := self._entries.get(key)) is not None:
                 self._entries.move_to_end(key)
                 return found
-        read = self._read(key)
+        read = self._read(key, schema)
         with self._lock:
             return self._entries.setdefault(key, read)  # somebody else may have been faster
 
@@ -113,11 +117,10 @@ class PredictionCache:
             if len(entry.frames) == entry.kept:
                 return
             entry.kept = len(entry.frames)
-            content = {"head": entry.head, "frames": {str(f): p for f, p in entry.frames.items()}}
+            label = entry.label(entry.frames)
         try:
-            with replacing(self._path(key)) as stream:
-                stream.write(json.dumps(content, separators=(",", ":"), allow_nan=False).encode())
-            self._shrink()
+            write_json_atomically(self.folder / f"{key}.json", label_to_dict(label), indent=None)
+            keep_newest(self.folder, "*.json", limit_bytes=self._max_bytes)
         except OSError as error:
             logger.warning("predictions are kept in memory only: %s", error.strerror)
 
@@ -130,38 +133,17 @@ class PredictionCache:
                 total -= len(entry.frames)
                 del self._entries[key]
 
-    def _path(self, key: str) -> Path:
-        assert self.folder is not None
-        return self.folder / f"{key}.json"
-
-    def _read(self, key: str) -> CachedCine:
+    def _read(self, key: str, schema: KeypointSchema) -> CachedCine:
         if self.folder is None:
             return CachedCine()
-        path = self._path(key)
+        path = self.folder / f"{key}.json"
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            frames: dict[int, Points] = {int(f): dict(points) for f, points in content["frames"].items()}
-            entry = CachedCine(dict(content["head"]), frames, kept=len(frames))
-            os.utime(path)  # the files used last stay longest
+            label = read_label_json(path, schema=schema)
+            note_use(path)
         except FileNotFoundError:
             return CachedCine()
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ValueError):
             logger.warning("predictions: left out 1 file that is damaged")
             return CachedCine()
-        return entry
-
-    def _shrink(self) -> None:
-        assert self.folder is not None
-        files = []
-        for path in self.folder.glob("*.json"):
-            try:
-                status = path.stat()
-            except FileNotFoundError:
-                continue  # another thread was faster
-            files.append((status.st_mtime_ns, status.st_size, path))
-        total = sum(size for _, size, _ in files)
-        for _, size, path in sorted(files)[:-1]:
-            if total <= self._max_bytes:
-                break
-            path.unlink(missing_ok=True)
-            total -= size
+        frames = {part.frames[0].frame: part for part in label.apart()}
+        return CachedCine(label.image, frames, kept=len(frames))

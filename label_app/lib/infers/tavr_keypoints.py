@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from functools import cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from label_app.lib.infers.turns import Turns
 from label_app.lib.models.registry import ModelRegistry
 from monai_tavr.cine import Cine
 from monai_tavr.formats.label_json import label_to_dict
+from monai_tavr.label import CineLabel
 
 if TYPE_CHECKING:
     from monai_tavr.predictor import FramePrediction, KeypointPredictor
@@ -55,11 +57,25 @@ class KeypointInferTask(InferTask):
         return True
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[None, dict[str, Any]]:
-        """Predict.
+        """As MONAI Label asks: the label JSON, see :meth:`predict`.
 
         Args:
             request: ``image`` is a registered image; ``frames`` and ``allowed_groups`` narrow the question (see
                 :mod:`label_app.lib.infers.request`).
+
+        Raises:
+            MONAILabelException: see there.
+        """
+        asked = {name: request.get(name) for name in ("frames", "allowed_groups")}
+        return None, label_to_dict(self.predict(request["image"], **asked))
+
+    def predict(self, image: ImageEntry, *, frames: Any = None, allowed_groups: Any = None) -> CineLabel:
+        """What the active model says of an image; what was predicted before is not predicted again.
+
+        Args:
+            image: a registered one.
+            frames: see :func:`label_app.lib.infers.request.parse_frames`.
+            allowed_groups: see :func:`label_app.lib.infers.request.parse_groups`.
 
         Raises:
             MONAILabelException: the request does not fit the image, the image cannot be read, or there is no model.
@@ -69,24 +85,23 @@ class KeypointInferTask(InferTask):
         except ValueError as error:
             raise MONAILabelException(MONAILabelError.APP_INIT_ERROR, str(error)) from error
         try:
-            return None, self._label(predictor, request)
+            groups = parse_groups(allowed_groups, predictor.schema.group_names)
+            return self._label(predictor, image, frames, groups)
         except (ValueError, OSError) as error:
             raise MONAILabelException(MONAILabelError.INVALID_INPUT, reason_of(error)) from error
 
-    def _label(self, predictor: KeypointPredictor, request: Mapping[str, Any]) -> dict[str, Any]:
-        image: ImageEntry = request["image"]
-        groups = parse_groups(request.get("allowed_groups"), predictor.schema.group_names)
+    def _label(self, predictor: KeypointPredictor, image: ImageEntry, asked: Any, groups: Sequence[str] | None) -> CineLabel:
         key = prediction_key(image, predictor, groups)
-        entry = self.cache.entry(key)
-        if entry.head is None:
-            label = label_to_dict(predictor.label(_opened(image, key, predictor, groups), []))
-            entry.head = {k: v for k, v in label.items() if k != "frames"} | {"keypoints": predictor.schema.name}
-        number = entry.head["image"].get("number_of_frames", 1)
-        frames = parse_frames(request.get("frames"), number) or list(range(number))
+        entry = self.cache.entry(key, schema=predictor.schema)
+        opened = cache(partial(_opened, image, key, predictor, groups))
+        if entry.image is None:
+            entry.image = opened().info.image_info
+        number = entry.image.number_of_frames
+        frames = parse_frames(asked, number) or list(range(number))
         mine, others = _claim(entry, frames)
         if mine:
             try:
-                self._predict(predictor, lambda: _opened(image, key, predictor, groups), groups, entry, mine)
+                self._predict(predictor, opened, groups, entry, mine)
             finally:
                 self.cache.keep(key)
         for running in others:
@@ -106,11 +121,12 @@ class KeypointInferTask(InferTask):
             cine = opened()
             stream = predictor.stream(cine, frames=sorted(mine), allowed_groups=groups)
             for predictions in self._batches(stream, predictor.batch_size):
-                label = label_to_dict(predictor.label(cine, predictions))
-                for content in label["frames"]:
+                for prediction in predictions:
+                    label = predictor.label(cine, [prediction])
+                    frame = label.frames[0].frame
                     with entry.lock:
-                        entry.frames[content["frame"]] = content["points"]
-                        done = entry.running.pop(content["frame"])
+                        entry.frames[frame] = label
+                        done = entry.running.pop(frame)
                     done.set_result(None)
         except BaseException as error:
             for frame, running in mine.items():

@@ -17,7 +17,6 @@ import numpy as np
 
 from label_app.lib.images.study_index import ImageEntry
 from label_app.lib.labels.store import FINAL, PREDICTION, LabelStore, LabelVersion
-from monai_tavr.formats.label_json import label_from_dict
 from monai_tavr.keypoints import Keypoints
 from monai_tavr.label import CineLabel
 
@@ -25,7 +24,7 @@ __all__ = ["METHOD", "Agreement", "PredictionKeeper"]
 
 logger = logging.getLogger(__name__)
 
-Predict = Callable[[str, list[int]], tuple[dict[str, Any], str | None]]
+Predict = Callable[[str, list[int]], tuple[CineLabel, str | None]]
 
 
 class PredictionKeeper:
@@ -33,7 +32,7 @@ class PredictionKeeper:
 
     Args:
         store: the labels.
-        predict: (image id, frames) -> label JSON and SHA-256 of the weights.
+        predict: (image id, frames) -> label and SHA-256 of the weights.
     """
 
     def __init__(self, store: LabelStore, predict: Predict) -> None:
@@ -46,8 +45,7 @@ class PredictionKeeper:
         frames = sorted(set(version.frames) - set(before[-1].frames if before else ()))
         if not frames:
             return
-        content, weights = self._predict(entry.image_id, frames)
-        label = label_from_dict(content, schema=self._store.schema)
+        label, weights = self._predict(entry.image_id, frames)
         self._store.attach(version.image_id, version.number, label, author="model", model=weights, tag=PREDICTION)
 
 

@@ -23,7 +23,7 @@ from label_app.lib.labels.archive_records import IMPORTED, PASSED, STORED, Archi
 from label_app.lib.labels.store import FINAL, LabelConflict, LabelVersion
 from label_app.lib.labels.submissions import Submissions, checked
 from monai_tavr.formats.dicom_sr import SERIES_DESCRIPTION, keypoints_sr, read_keypoints_sr
-from monai_tavr.label import CineLabel
+from monai_tavr.label import CineLabel, Revision
 
 __all__ = ["LabelArchive"]
 
@@ -160,12 +160,12 @@ class LabelArchive:
                 yield _trying(self._import_study, study, stamp)
 
     def _import_study(self, study: str, stamp: tuple[int, int]) -> None:
-        for place, entry, label in sorted(self._new_reports(study), key=lambda found: _time(found[2])):
-            self._take(place, entry, label)
+        for place, entry, label, revision in sorted(self._new_reports(study), key=lambda found: _instant(found[3].time)):
+            self._take(place, entry, label, revision)
         self._seen[study] = stamp
 
-    def _new_reports(self, study: str) -> Iterator[tuple[tuple[str, str], ImageEntry, CineLabel]]:
-        """((series, SOP instance), image, label) of each report that nothing is known of."""
+    def _new_reports(self, study: str) -> Iterator[tuple[tuple[str, str], ImageEntry, CineLabel, Revision]]:
+        """((series, SOP instance), image, label, its revision) of each report that nothing is known of."""
         known = {
             sop for e in self._index.images.values() if e.instances[0].study_uid == study for sop in self._records.of(e.image_id)
         }
@@ -178,8 +178,8 @@ class LabelArchive:
                 if is_uid(sop) and sop not in known and (report := self._read(study, uid, sop)) is not None:
                     yield (uid, sop), *report
 
-    def _read(self, study: str, series: str, sop: str) -> tuple[ImageEntry, CineLabel] | None:
-        """A report's label and image; None where it is not ours, or of an image that is not here."""
+    def _read(self, study: str, series: str, sop: str) -> tuple[ImageEntry, CineLabel, Revision] | None:
+        """A report's image, label and revision; None where it is not ours, or of an image that is not here."""
         try:
             label = read_keypoints_sr(self._index.client.instance(study, series, sop), schema=self._store.schema)
             entry = self._index.images.get(label.image.sop_instance_uid or label.image.series_instance_uid or "")
@@ -191,27 +191,25 @@ class LabelArchive:
         except ValueError as error:
             logger.info("archive: a report was passed over: %s", error)
             return None
-        return entry, label
+        return entry, label, label.revision
 
-    def _take(self, place: tuple[str, str], entry: ImageEntry, label: CineLabel) -> None:
+    def _take(self, place: tuple[str, str], entry: ImageEntry, label: CineLabel, revision: Revision) -> None:
         """A report as the next version of the label, if it is younger than the current one."""
-        assert label.revision is not None
         versions = self._store.versions(entry.image_id, FINAL)
-        same = [v for v in versions if _instant(v.time) == _time(label) and v.author == label.revision.author]
+        same = [v for v in versions if _instant(v.time) == _instant(revision.time) and v.author == revision.author]
         if same:  # a server that was killed before it could note this
             number, origin = same[0].number, IMPORTED
-        elif versions and _instant(versions[-1].time) >= _time(label):
+        elif versions and _instant(versions[-1].time) >= _instant(revision.time):
             number, origin = 0, PASSED
         else:
-            number, origin = self._save(entry, label, base=versions[-1].number if versions else 0), IMPORTED
+            number, origin = self._save(entry, label, revision, base=versions[-1].number if versions else 0), IMPORTED
         series, sop = place
         self._records.add(entry.image_id, sop, Record(number, entry.instances[0].study_uid, series, origin))
         if origin == IMPORTED:
             self._submissions.audit.note("archive", "label.import", image=entry.image_id, version=number)
 
-    def _save(self, entry: ImageEntry, label: CineLabel, *, base: int) -> int:
-        assert label.revision is not None
-        revision, label = label.revision, checked(label, entry)
+    def _save(self, entry: ImageEntry, label: CineLabel, revision: Revision, *, base: int) -> int:
+        label = checked(label, entry)
         author = revision.author or _STRANGER
         try:
             version = self._store.save(entry.image_id, label, author=author, base=base, model=revision.model, time=revision.time)
@@ -233,8 +231,3 @@ def _trying(call: Callable[..., None], *args: Any) -> PacsError | None:
 
 def _instant(time: str) -> datetime:
     return datetime.fromisoformat(time.replace("Z", "+00:00"))
-
-
-def _time(label: CineLabel) -> datetime:
-    assert label.revision is not None
-    return _instant(label.revision.time)

@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["SHIPPED", "ModelRecord"]
+__all__ = ["SHIPPED", "TASK", "ModelRecord"]
 
 SHIPPED = "shipped"  # id of the model that came with the program
+
+
+TASK = "tavr_keypoints"
+"""What MONAI Label's clients call the app's one model, whichever weights are active."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from typing import Any
 
 from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.user import User
+from label_app.lib.models.record import TASK
 from label_app.lib.models.registry import ModelRegistry
 from label_app.lib.trainers.process import GRACE_SECONDS, close_streams, end_group, start_worker
 from label_app.lib.trainers.request import TrainRequest
@@ -124,8 +125,9 @@ class Training:
             self._starting.release()
 
     def _start(self, request: TrainRequest, user: User) -> dict[str, Any]:
-        parent, predictor = self._models.active, self._models.predictor()
-        assert parent is not None
+        predictor, parent = self._models.predictor(), self._models.active
+        if parent is None:
+            raise ValueError("there is no model to go on from")
         validated_on = [*parent.labels.get("validation_patients", ()), *parent.labels.get("validation_images", ())]
         snapshot = self._snapshot(self._models.trained_on(parent.id), validated_on)
         run = self._folder / "runs" / _key(snapshot.digest, parent.weights_sha256, request.learning_rate)
@@ -151,7 +153,7 @@ class Training:
             self._state = {
                 "id": str(uuid.uuid4()),
                 "status": "RUNNING",
-                "model": "tavr_keypoints",
+                "model": TASK,
                 "request": vars(request),
                 "from": parent.id,
                 "user": user.name,
@@ -193,8 +195,7 @@ class Training:
 
     def _listen(self, process: subprocess.Popen[str], run: Path, parent: str, labels: dict[str, Any], user: User) -> None:
         result, error = None, "the training process ended without a reason"
-        assert process.stdout is not None
-        for line in process.stdout:
+        for line in process.stdout or ():
             try:
                 report = json.loads(line)
             except ValueError:
@@ -212,7 +213,8 @@ class Training:
 
     def _take(self, report: dict[str, Any]) -> None:
         with self._lock:
-            assert self._state is not None
+            if self._state is None:
+                raise RuntimeError("a report of a training that was never started")
             self._state["progress"].update(report.get("progress", {}))
             if words := report.get("line"):
                 self._state["details"] = [*self._state["details"], words][-_LINES:]
@@ -248,7 +250,8 @@ class Training:
 
     def _end(self, status: str, words: str, **more: Any) -> None:
         with self._lock:
-            assert self._state is not None
+            if self._state is None:
+                raise RuntimeError("the end of a training that was never started")
             details = [*self._state["details"], words][-_LINES:]
             self._state |= {"status": status, "end_ts": _now(), "details": details, **more}
             self._process = None

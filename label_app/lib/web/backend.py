@@ -30,6 +30,7 @@ from label_app.lib.labels.submissions import Submissions
 
 if TYPE_CHECKING:
     from label_app.lib.app import TAVRApp
+    from monai_tavr.label import CineLabel
     from monai_tavr.predictor import KeypointPredictor
 
 __all__ = ["APP_DIR", "Backend", "explain_pacs_error"]
@@ -98,12 +99,11 @@ class Backend:
         except Exception as error:
             raise HTTPException(503, "MONAI Label could not be loaded; the server's log says why") from error
 
-    def predict(self, image_id: str, frames: list[int]) -> tuple[dict[str, Any], str | None]:
-        """The active model's label JSON of these frames, and the SHA-256 of its weights. Waits until the app is loaded."""
+    def predict(self, image_id: str, frames: list[int]) -> tuple[CineLabel, str | None]:
+        """The active model's label of these frames, and the SHA-256 of its weights. Waits until the app is loaded."""
         app = self.app()
-        weights = app.model().get("model", {}).get("weights_sha256")
-        request = {"model": "tavr_keypoints", "image": image_id, "frames": frames}
-        return app.infer(request)["params"], weights
+        active = app.models.active
+        return app.predict(image_id, frames=frames), None if active is None else active.weights_sha256
 
     def answer(self, call: Callable[[TAVRApp], Any]) -> Response:
         """What the app says, as JSON; its refusals with their status and words. Waits until the app is loaded."""

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Body, HTTPException, Request
 
 from label_app.lib.auth.user import require
 from label_app.lib.infers.batch import BatchRunning
+from label_app.lib.models.record import TASK
 from label_app.lib.web.backend import Backend
 
 __all__ = ["batch_router"]
 
-_MODEL = "tavr_keypoints"
 _WHICH = ("all", "labeled", "unlabeled")
 
 
@@ -35,8 +35,8 @@ def batch_router(backend: Backend) -> APIRouter:
     ) -> dict[str, Any]:
         """Predict all, the labelled, or the unlabelled images; the answers lie in the cache."""
         require(request, "reviewer")
-        if model != _MODEL:
-            raise HTTPException(400, f"no such model; the one is {_MODEL!r}")
+        if model != TASK:
+            raise HTTPException(400, f"no such model; the one is {TASK!r}")
         if images not in _WHICH:
             raise HTTPException(400, f"images must be one of {list(_WHICH)}, got {images[:40]!r}")
         app = backend.loaded()

@@ -12,8 +12,8 @@ from label_app.lib.images.cine_files import UNREADABLE, open_instances, reason_o
 from label_app.lib.images.patients import PatientKeys
 from label_app.lib.images.study_index import ImageEntry, StudyIndex
 from label_app.lib.labels.store import LabelStore
-from monai_tavr.formats.label_json import label_to_dict
-from monai_tavr.label import CineLabel
+from label_app.lib.web.registered import registered_image
+from monai_tavr.formats.label_json import image_to_dict
 
 __all__ = ["image_router"]
 
@@ -36,7 +36,7 @@ def image_router(index: StudyIndex, store: LabelStore, patients: PatientKeys) ->
         """The registered image that an instance belongs to; which instance and frame (0-based) each of its frames is; the block
         ``image`` of its label file.
         """
-        entry = _entry(index, name)
+        entry = registered_image(index, name)
         counted = [(i.sop_uid, f) for i in entry.instances for f in range(i.number_of_frames)]
         return {
             "id": entry.image_id,
@@ -49,7 +49,7 @@ def image_router(index: StudyIndex, store: LabelStore, patients: PatientKeys) ->
     @router.get("/tavr/frames/{name}/{frame}.png")
     def frame(name: str, frame: int) -> Response:
         """A frame (0-based) as an 8-bit grey picture, as a monitor shows it."""
-        entry = _entry(index, name)
+        entry = registered_image(index, name)
         if not 0 <= frame < entry.number_of_frames:
             raise HTTPException(404, f"there is no frame {frame}; the image has frames 0 to {entry.number_of_frames - 1}")
         single = len(entry.instances) == 1
@@ -61,13 +61,6 @@ def image_router(index: StudyIndex, store: LabelStore, patients: PatientKeys) ->
         return Response(content, media_type="image/png", headers=_CACHE)
 
     return router
-
-
-def _entry(index: StudyIndex, name: str) -> ImageEntry:
-    entry = index.find_image(name)
-    if entry is None:
-        raise HTTPException(404, "no such image")
-    return entry
 
 
 def _listed(entry: ImageEntry, store: LabelStore, patients: PatientKeys) -> dict[str, Any]:
@@ -89,5 +82,4 @@ def _image_block(entry: ImageEntry) -> dict[str, Any] | None:
         info = open_instances(entry.instances).info.image_info
     except (ValueError, OSError):
         return None
-    block: dict[str, Any] = label_to_dict(CineLabel(image=info, frames=()))["image"]
-    return block
+    return image_to_dict(info)

@@ -23,6 +23,7 @@ from label_app.lib.labels.store import FINAL, PREDICTION, LabelConflict, LabelVe
 from label_app.lib.labels.submissions import Submissions
 from label_app.lib.web.backend import Backend
 from label_app.lib.web.bodies import BadBody, check_json
+from label_app.lib.web.registered import registered_image
 from monai_tavr.formats.label_json import label_to_dict
 
 __all__ = ["label_router"]
@@ -50,7 +51,7 @@ def _add_reading(router: APIRouter, index: StudyIndex, submissions: Submissions)
     @router.get("/tavr/labels/{image}")
     def label(image: str) -> Response:
         """The current label with its version, and who wrote which version."""
-        entry = _entry(index, image)
+        entry = registered_image(index, image)
         current = store.current(entry.image_id)
         number = current.number if current else 0
         content = None if current is None else label_to_dict(store.read(entry.image_id, version=number))
@@ -72,7 +73,7 @@ def _add_reading(router: APIRouter, index: StudyIndex, submissions: Submissions)
     def version(image: str, number: int) -> Response:
         """The label file of one version."""
         try:
-            found = store.read(_entry(index, image).image_id, version=number)
+            found = store.read(registered_image(index, image).image_id, version=number)
         except (KeyError, ValueError) as error:
             raise HTTPException(404, f"version {number} is not there or cannot be read") from error
         return JSONResponse(label_to_dict(found), headers=_UNCACHED | _tag(number))
@@ -87,7 +88,7 @@ def _add_submitting(router: APIRouter, index: StudyIndex, submissions: Submissio
         x_model: Annotated[str | None, Header()] = None,
     ) -> Response:
         """Keep a label as the image's next version; 409 if somebody else submitted since the version named by If-Match."""
-        user, entry = require(request, "annotator"), _entry(index, image)
+        user, entry = require(request, "annotator"), registered_image(index, image)
         base, model = _base(if_match), _model(x_model)
         text = await request.body()
         write = partial(submissions.submit, entry, text, user=user, base=base, model=model)
@@ -108,7 +109,7 @@ def _add_stock_routes(router: APIRouter, index: StudyIndex, submissions: Submiss
     ) -> Response:
         """As ``MONAILabelClient.save_label``; ``base`` in the parameters is the version it began with."""
         require(request, "annotator")
-        entry, content = _entry(index, image), _stock_params(params)
+        entry, content = registered_image(index, image), _stock_params(params)
         user = _stock_user(request, user, content)
         if (tag or FINAL) == PREDICTION:
             raise HTTPException(400, "the tag 'prediction' is the server's own")
@@ -125,19 +126,19 @@ def _add_stock_routes(router: APIRouter, index: StudyIndex, submissions: Submiss
     @router.delete("/datastore/label")
     def remove_label(request: Request, id: str, tag: str = FINAL) -> Response:
         """As ``DELETE /datastore/label`` of MONAI Label; the versions stay, and the image counts as unlabelled."""
-        user, entry = require(request, "admin"), _entry(index, id)
+        user, entry = require(request, "admin"), registered_image(index, id)
         return _kept(partial(submissions.remove, entry, user=user, tag=tag))
 
     @router.get("/datastore/label")
     @router.head("/datastore/label")
     def download_label(label: str = "", tag: str = FINAL, image: str = "") -> Response:
         """As ``MONAILabelClient.download_label``: the label file."""
-        version = _labelled(submissions, _entry(index, label or image), tag)
+        version = _labelled(submissions, registered_image(index, label or image), tag)
         return FileResponse(version.path, media_type="application/json", filename=f"{version.image_id}.json", headers=_UNCACHED)
 
     @router.get("/datastore/label/info")
     def label_info(label: str, tag: str = FINAL) -> dict[str, Any]:
-        version = _labelled(submissions, _entry(index, label), tag)
+        version = _labelled(submissions, registered_image(index, label), tag)
         return version.described() | {"frames": list(version.frames)}
 
     @router.get("/datastore/")
@@ -149,13 +150,6 @@ def _add_stock_routes(router: APIRouter, index: StudyIndex, submissions: Submiss
             named = [i for i in submissions.store.images() if i in index.images]
             return JSONResponse([{"image": i, "label": i, "tag": FINAL} for i in named])
         return backend.answer(lambda app: app.datastore().json() if output == "all" else app.datastore().status())
-
-
-def _entry(index: StudyIndex, image: str) -> ImageEntry:
-    entry = index.find_image(image)
-    if entry is None:
-        raise HTTPException(404, "no such image; GET /tavr/images lists them")
-    return entry
 
 
 def _labelled(submissions: Submissions, entry: ImageEntry, tag: str) -> LabelVersion:

@@ -7,14 +7,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, HTTPException, Request
 
 from label_app.lib.auth.user import require
+from label_app.lib.models.record import TASK
 from label_app.lib.models.registry import NotPublished, UnknownModel
 from label_app.lib.trainers.request import TrainRequest
 from label_app.lib.trainers.training import TrainingRunning
 from label_app.lib.web.backend import Backend
 
 __all__ = ["model_router"]
-
-_MODEL = "tavr_keypoints"
 
 
 def model_router(backend: Backend) -> APIRouter:
@@ -40,13 +39,13 @@ def model_router(backend: Backend) -> APIRouter:
     @router.post("/train/")
     def train_all(request: Request, params: Annotated[Any, Body()] = None) -> dict[str, Any]:
         """MONAI Label's "all models": parameters lie under the model's name, and so does the answer."""
-        own = params.get(_MODEL) if isinstance(params, dict) else params
-        return {_MODEL: {"result": start(request, own), "detail": None}}
+        own = params.get(TASK) if isinstance(params, dict) else params
+        return {TASK: {"result": start(request, own), "detail": None}}
 
     @router.post("/train/{model}")
     def train(model: str, request: Request, params: Annotated[Any, Body()] = None) -> dict[str, Any]:
-        if model != _MODEL:
-            raise HTTPException(400, f"no such model; the one to train is {_MODEL!r}")
+        if model != TASK:
+            raise HTTPException(400, f"no such model; the one to train is {TASK!r}")
         return start(request, params)
 
     def start(request: Request, params: Any) -> dict[str, Any]:

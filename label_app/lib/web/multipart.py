@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from fastapi.responses import Response
 from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from requests_toolbelt import MultipartEncoder  # type: ignore[import-untyped]
 
-from monai_tavr.formats.label_json import label_from_dict
+from label_app.lib.models.record import TASK
+from monai_tavr.formats.label_json import label_to_dict
 from monai_tavr.formats.slicer_markups import VolumeGrid, markups_from_label
-from monai_tavr.keypoints import KeypointSchema
+from monai_tavr.label import CineLabel
 
 __all__ = ["multipart_answer"]
 
-_FILE = "tavr_keypoints.mrk.json"  # Slicer's module loads what ends in .json as markups
+_FILE = f"{TASK}.mrk.json"  # Slicer's module loads what ends in .json as markups
 
 
-def multipart_answer(label: dict[str, Any], path: Path, *, schema: KeypointSchema) -> Response:
+def multipart_answer(label: CineLabel, path: Path) -> Response:
     """``multipart/form-data`` with the parts ``params`` (label JSON) and ``file`` (markups).
 
     Args:
-        label: JSON of the label.
+        label: what was predicted.
         path: the image's first file, which says where Slicer puts the points.
-        schema: of the model that made the label.
 
     Raises:
         MONAILabelException: 3D Slicer could not open the image, so that there is nowhere to put the points.
@@ -35,9 +34,9 @@ def multipart_answer(label: dict[str, Any], path: Path, *, schema: KeypointSchem
     except ValueError as error:  # it names the path, and file names of hospitals carry patients' names
         words = "GDCM, which 3D Slicer reads DICOM with, cannot read this image; ask for the label alone, output=json"
         raise MONAILabelException(MONAILabelError.INVALID_INPUT, words) from error
-    markups = markups_from_label(label_from_dict(label, schema=schema), grid=grid)
+    markups = markups_from_label(label, grid=grid)
     fields = {
-        "params": (None, json.dumps(label), "application/json"),
+        "params": (None, json.dumps(label_to_dict(label)), "application/json"),
         "file": (_FILE, json.dumps(markups), "application/json"),
     }
     body = MultipartEncoder(fields=fields)

@@ -12,6 +12,7 @@ from label_app.lib.infers.request import parse_params
 from label_app.lib.web.backend import Backend
 from label_app.lib.web.multipart import multipart_answer
 from monai_tavr.active_learning.strategies import STRATEGIES
+from monai_tavr.formats.label_json import label_to_dict
 from monai_tavr.keypoints import KeypointSchema
 
 if TYPE_CHECKING:
@@ -48,13 +49,12 @@ def app_router(backend: Backend, schema: KeypointSchema) -> APIRouter:
             request = parse_params(params)
         except ValueError as error:
             raise HTTPException(400, str(error)) from error
-        asked = {**request, "model": model, "image": image}
         if output == "json":
-            return backend.answer(lambda app: app.infer(asked)["params"])
+            return backend.answer(lambda app: label_to_dict(app.predict(image, model=model, **request)))
 
         def with_markups(app: TAVRApp) -> Response:
-            answer = app.infer(asked)["params"]  # says what is wrong, before anything else is asked for
-            return multipart_answer(answer, app.datastore().entry(image).paths[0], schema=app.models.predictor().schema)
+            label = app.predict(image, model=model, **request)  # says what is wrong, before anything else is asked for
+            return multipart_answer(label, app.datastore().entry(image).paths[0])
 
         return backend.answer(with_markups)
 

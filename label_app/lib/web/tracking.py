@@ -9,7 +9,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
@@ -18,9 +18,10 @@ from label_app.lib.images.cine_files import open_instances, reason_of
 from label_app.lib.images.study_index import ImageEntry, StudyIndex
 from label_app.lib.infers.request import parse_groups
 from label_app.lib.web.backend import Backend
+from label_app.lib.web.registered import registered_image
 from monai_tavr import __version__
 from monai_tavr.cine import Cine
-from monai_tavr.formats.label_json import SCHEMA_ID, label_from_dict, label_to_dict
+from monai_tavr.formats.label_json import SCHEMA_ID, image_to_dict, label_from_dict, label_to_dict
 from monai_tavr.keypoints import Keypoints, KeypointSchema
 from monai_tavr.label import CineLabel, PointEdit
 
@@ -47,9 +48,7 @@ def track_router(index: StudyIndex, backend: Backend) -> APIRouter:
         ``"allowed_groups": [...]`` where the stage of the procedure rules groups out.
         """
         require(request, "annotator")
-        entry = index.find_image(image)
-        if entry is None:
-            raise HTTPException(404, "no such image; GET /tavr/images lists them")
+        entry = registered_image(index, image)
         text = await request.body()
         return await run_in_threadpool(answer, entry, text)
 
@@ -63,12 +62,11 @@ def _answer(app: TAVRApp, entry: ImageEntry, text: bytes, one_at_a_time: threadi
     """Raises MONAILabelException, which has words and a status, for whatever is wrong with the request or the image."""
     from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 
-    described = app.model()
-    schema = KeypointSchema.from_dict(described["schema"])
+    schema = app.schema
     try:
         cine = open_instances(entry.instances)
         start, end, groups = _parse(text, cine, schema)
-        predictions = _predictions(app, entry, start, end, groups, schema) if "model" in described else None
+        predictions = _predictions(app, entry, start, end, groups) if app.models.active else None
         with one_at_a_time:
             return label_to_dict(_tracked(cine, start, end, predictions))
     except (ValueError, OSError) as error:
@@ -83,7 +81,7 @@ def _parse(text: bytes, cine: Cine, schema: KeypointSchema) -> tuple[Keypoints, 
         raise ValueError(f"the body must be JSON: {error}") from error
     if not isinstance(body, dict) or not {"from", "to"} <= set(body) <= _KNOWN:
         raise ValueError('the body must be {"from": {"frame": 3, "points": {...}}, "to": {"frame": 15, "points": {...}}}')
-    image = label_to_dict(CineLabel(image=cine.info.image_info, frames=()))["image"]
+    image = image_to_dict(cine.info.image_info)
     keys = []
     for name in ("from", "to"):
         content = {"schema": SCHEMA_ID, "image": image, "frames": [body[name]]}
@@ -98,13 +96,9 @@ def _parse(text: bytes, cine: Cine, schema: KeypointSchema) -> tuple[Keypoints, 
     return start, end, parse_groups(body.get("allowed_groups"), schema.group_names)
 
 
-def _predictions(
-    app: TAVRApp, entry: ImageEntry, start: Keypoints, end: Keypoints, groups: list[str] | None, schema: KeypointSchema
-) -> CineLabel:
+def _predictions(app: TAVRApp, entry: ImageEntry, start: Keypoints, end: Keypoints, groups: list[str] | None) -> CineLabel:
     """The model's points from key frame to key frame; mostly they are there already."""
-    frames = list(range(start.frame, end.frame + 1))
-    request = {"model": "tavr_keypoints", "image": entry.image_id, "frames": frames, "allowed_groups": groups}
-    return label_from_dict(app.infer(request)["params"], schema=schema, where="predictions")
+    return app.predict(entry.image_id, frames=list(range(start.frame, end.frame + 1)), allowed_groups=groups)
 
 
 def _tracked(cine: Cine, start: Keypoints, end: Keypoints, predictions: CineLabel | None) -> CineLabel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -22,9 +21,9 @@ from label_app.lib.infers.cache import PredictionCache, prediction_key
 from label_app.lib.infers.tavr_keypoints import KeypointInferTask
 from label_app.lib.infers.turns import Turns
 from monai_tavr.cine import Cine
-from monai_tavr.formats.label_json import label_from_dict
+from monai_tavr.formats.label_json import label_from_dict, read_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
-from monai_tavr.label import CineLabel
+from monai_tavr.label import CineLabel, ImageInfo
 
 
 class Predictor:
@@ -197,10 +196,10 @@ def test_a_failure_reaches_everybody_who_waits_and_is_not_kept(app: App) -> None
 
 
 def test_a_full_disk_leaves_predictions_in_memory(app: App, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def full(path: Path) -> None:
+    def full(*args: Any, **options: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("label_app.lib.infers.cache.replacing", full)
+    monkeypatch.setattr("label_app.lib.infers.cache.write_json_atomically", full)
     assert len(app.ask()["frames"]) == 4
     assert len(app.ask()["frames"]) == 4
     assert app.asked == [0, 1, 2, 3]
@@ -216,16 +215,19 @@ def test_damaged_files_are_predicted_anew(app: App, studies: Studies, tmp_path: 
 
 
 def test_memory_and_folder_are_bounded(tmp_path: Path) -> None:
-    cache = PredictionCache(tmp_path, max_frames=5, max_bytes=3000)
+    image = ImageInfo(rows=64, columns=64, number_of_frames=2)
+    parts = CineLabel(image=image, frames=tuple(Keypoints(TAVR11, np.full((11, 2), 5.0), frame=f) for f in (0, 1))).apart()
+    cache = PredictionCache(tmp_path, max_frames=5, max_bytes=4000)
     for number in range(6):
-        entry = cache.entry(f"k{number}")
-        entry.head = {"image": {}}
-        entry.frames = {0: {"x": "y" * 500}, 1: {"x": "y" * 400}}
+        entry = cache.entry(f"k{number}", schema=TAVR11)
+        entry.image, entry.frames = image, dict(enumerate(parts))
         cache.keep(f"k{number}")
         os.utime(tmp_path / f"k{number}.json", (number, number))
     assert sum(len(e.frames) for e in cache._entries.values()) <= 6
+    size = (tmp_path / "k5.json").stat().st_size
+    assert 3 * size < 4000 < 4 * size
     assert sorted(p.name for p in tmp_path.glob("*.json")) == ["k3.json", "k4.json", "k5.json"]
-    assert json.loads((tmp_path / "k5.json").read_text())["frames"]["0"] == {"x": "y" * 500}
+    assert [k.frame for k in read_label_json(tmp_path / "k5.json").frames] == [0, 1]
 
 
 def test_turns_are_taken_in_order() -> None:

@@ -12,7 +12,6 @@ from cine_labels import label_of, point
 
 from label_app.lib.labels.agreement import Agreement, PredictionKeeper
 from label_app.lib.labels.store import PREDICTION, LabelStore
-from monai_tavr.formats.label_json import label_to_dict
 from monai_tavr.keypoints import TAVR11, Keypoints
 from monai_tavr.label import CineLabel, ImageInfo
 
@@ -92,9 +91,9 @@ def test_a_frame_that_was_taken_back_is_judged_anew(store: LabelStore) -> None:
 def test_a_prediction_is_kept_for_the_frames_that_a_version_labels_first(tmp_path: Path) -> None:
     store, asked = LabelStore(tmp_path), []
 
-    def predict(image: str, frames: list[int]) -> tuple[dict[str, Any], str]:
+    def predict(image: str, frames: list[int]) -> tuple[CineLabel, str]:
         asked.append((image, frames))
-        return label_to_dict(label(dict.fromkeys(frames, ZERO))), A
+        return label(dict.fromkeys(frames, ZERO)), A
 
     keeper: Any = PredictionKeeper(store, predict)
     entry: Any = type("Entry", (), {"image_id": IMAGE})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -17,8 +18,9 @@ from label_app.lib.auth.user import User, local_user, set_user
 from label_app.lib.images.study_index import StudyIndex
 from label_app.lib.web.backend import Backend
 from label_app.lib.web.tracking import track_router
-from monai_tavr.formats.label_json import label_from_dict, label_to_dict, read_label_json
+from monai_tavr.formats.label_json import label_from_dict, read_label_json
 from monai_tavr.keypoints import TAVR11
+from monai_tavr.label import CineLabel
 
 
 def points_of(frame: int, moved: float = 0.0) -> dict[str, Any]:
@@ -41,16 +43,18 @@ class StandIn:
         self.studies, self.loaded = studies, loaded
         self.asked: list[dict[str, Any]] = []
 
-    def model(self) -> dict[str, Any]:
-        return {"schema": TAVR11.to_dict()} | ({"model": {"version": "0"}} if self.loaded else {"problem": "no weights"})
+    schema = TAVR11
 
-    def infer(self, request: dict[str, Any]) -> dict[str, Any]:
-        self.asked.append(request)
-        image = request["image"]
+    @property
+    def models(self) -> Any:
+        return SimpleNamespace(active="0" if self.loaded else None)
+
+    def predict(self, image: str, **request: Any) -> CineLabel:
+        self.asked.append({"image": image, **request})
         if image == SHORT_SOP:
             raise MONAILabelException(MONAILabelError.INVALID_INPUT, "should not be asked")
         sop = image if image != STACK_SERIES else f"{STACK_SERIES}.1"
-        return {"params": label_to_dict(read_label_json(self.studies.labels / f"{sop}.json"))}
+        return read_label_json(self.studies.labels / f"{sop}.json")
 
 
 class SignedIn:
@@ -121,7 +125,6 @@ def test_the_frames_between_come_as_a_label_of_the_model(client: Client, stand_i
     check_marks(track(client, body_of(allowed_groups=["contour", "anatomical", "instrumental"])))
     assert stand_in.asked == [
         {
-            "model": "tavr_keypoints",
             "image": MARKS_SOP,
             "frames": [0, 1, 2, 3],
             "allowed_groups": ["anatomical", "instrumental", "contour"],
