@@ -29,9 +29,8 @@ from label_app.lib.auth.authenticator import Authenticator
 from label_app.lib.auth.options import build_access
 from label_app.lib.dicomweb.routes import dicomweb_router
 from label_app.lib.images.pacs_error import PacsError
-from label_app.lib.images.patients import PatientKeys
 from label_app.lib.images.study_index import StudyIndex
-from label_app.lib.labels.agreement import Agreement, PredictionKeeper
+from label_app.lib.labels.agreement import PredictionKeeper
 from label_app.lib.labels.store import LabelStore
 from label_app.lib.labels.submissions import Submissions
 from label_app.lib.web.backend import APP_DIR, Backend, explain_pacs_error
@@ -95,9 +94,9 @@ def create_app(
     app.add_exception_handler(PacsError, explain_pacs_error)
     app.include_router(pacs_dicomweb(pacs, submissions) if pacs else dicomweb_router(index), prefix="/dicomweb")
     app.include_router(app_router(backend, store.schema))
-    app.include_router(image_router(index, store, PatientKeys(store.root)))
+    app.include_router(image_router(index, store, backend.patients))
     app.include_router(label_router(index, submissions, backend))
-    app.include_router(score_router(Agreement(store)))
+    app.include_router(score_router(backend.agreement))
     submissions.subscribe(PredictionKeeper(store, backend.predict))
     app.include_router(model_router(backend))
     app.include_router(batch_router(backend))

@@ -103,13 +103,6 @@ class CineInfo:
             study_instance_uid=self.study_instance_uid,
         )
 
-    @property
-    def frames_per_second(self) -> float | None:
-        """Mean frame rate, or None for a still or an unknown one."""
-        if self.frame_times is None or len(self.frame_times) < 2 or self.frame_times[-1] <= 0:
-            return None
-        return 1000.0 * (len(self.frame_times) - 1) / float(self.frame_times[-1])
-
 
 class Cine:
     """The frames of one run. Reading a frame decodes that frame only; the last few stay in memory. Safe between threads.

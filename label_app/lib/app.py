@@ -23,7 +23,7 @@ from label_app.lib.datastores.cine_folder import CineFolderDatastore
 from label_app.lib.images.patients import PatientKeys
 from label_app.lib.infers.batch import BatchPrediction
 from label_app.lib.infers.tavr_keypoints import KeypointInferTask
-from label_app.lib.labels.agreement import METHOD, Agreement
+from label_app.lib.labels.agreement import METHOD
 from label_app.lib.models.record import TASK
 from label_app.lib.scoring.tavr_keypoints import AgreementScoring
 from label_app.lib.trainers.snapshot import Snapshot, take_snapshot
@@ -45,7 +45,7 @@ class TAVRApp(MONAILabelApp):
         app_dir: this folder.
         studies: the studies folder.
         conf: from the entry module: ``index`` of the studies, ``submissions`` with their ``labels`` (:class:`LabelStore`) and
-            ``audit`` (:class:`AuditLog`), and optionally ``load_predictor``.
+            ``audit`` (:class:`AuditLog`), ``patients`` and ``agreement``, and optionally ``load_predictor``.
 
     Raises:
         MONAILabelException: the app is started by MONAI Label's own command, without protection.
@@ -60,7 +60,7 @@ class TAVRApp(MONAILabelApp):
             )
         self.labels_folder: Path = conf["labels"].root
         self.audit: AuditLog = conf["audit"]
-        self.patients = PatientKeys(self.labels_folder)
+        self.patients: PatientKeys = conf["patients"]
         self._config = TavrKeypoints(conf.get("load_predictor") or load_bundle_predictor, folder=self.labels_folder)
         self.models = self._config.models
         self.batch = BatchPrediction(self.predict)
@@ -81,7 +81,7 @@ class TAVRApp(MONAILabelApp):
 
     def init_scoring_methods(self) -> dict[str, AgreementScoring]:
         """How well the models agree with the submitted labels."""
-        return {METHOD: AgreementScoring(Agreement(self.conf["labels"]))}
+        return {METHOD: AgreementScoring(self.conf["agreement"])}
 
     def init_infers(self) -> dict[str, KeypointInferTask]:
         """The one model, under its name."""
@@ -126,7 +126,7 @@ class TAVRApp(MONAILabelApp):
         return {"label": None, "tag": None, "file": None, "params": label_to_dict(label)}
 
     def predict(self, image_id: str, *, model: Any = TASK, frames: Any = None, allowed_groups: Any = None) -> CineLabel:
-        """The active model's label of a registered image; arguments as clients give them (:mod:`label_app.lib.infers.request`).
+        """The active model's label of a registered image; arguments as in :mod:`label_app.lib.infers.infer_request`.
 
         Raises:
             MONAILabelException: there is no such model or image, or an argument makes no sense.

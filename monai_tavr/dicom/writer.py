@@ -11,7 +11,6 @@ import hashlib
 import io
 import math
 import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +27,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from monai_tavr.files import replacing
+from monai_tavr.uids import CINE, derived_uid, uid_of
 
 __all__ = ["SYNTAXES", "XAHeader", "write_xa"]
 
@@ -66,9 +66,7 @@ _NEAR = 2  # largest grey-level error of JPEG-LS near-lossless
 _PSNR = 50  # dB, of lossy JPEG 2000
 _JPEG_QUALITY = 95
 _BITS_STORED = (8, 10, 12, 16)  # PS3.3 C.8.7.1: the only values of an XA image
-# what the UIDs of written cines are made from: one random 128-bit number (PS3.5 B.2); phantoms and reports have their own
-_NAMESPACE = uuid.UUID("4c65b0f3-5d0d-4b5c-9a3e-2f0d6f1c7a53")
-_IMPLEMENTATION_UID = UID(f"2.25.{_NAMESPACE.int}")
+_IMPLEMENTATION_UID = UID(uid_of(CINE))
 _IMPLEMENTATION_VERSION = "MONAI_TAVR"
 
 
@@ -213,7 +211,7 @@ def _dataset(frames: np.ndarray, header: XAHeader, bits_stored: int) -> Dataset:
 
 def _uid(*sources: str) -> UID:
     """A UID that follows from the sources alone."""
-    return UID(f"2.25.{uuid.uuid5(_NAMESPACE, chr(0).join(sources)).int}")
+    return UID(derived_uid(CINE, chr(0).join(sources)))
 
 
 def _put_acquisition(ds: Dataset, header: XAHeader) -> None:

@@ -20,7 +20,7 @@ from monai_tavr.phantom.skeleton import draw_ribs, draw_spine, spine_axis
 from monai_tavr.phantom.texture import Image, blur, power_noise, resize, warp
 from monai_tavr.phantom.vectors import perpendicular_frame
 
-__all__ = ["Background", "render_background", "render_layers"]
+__all__ = ["Background", "render_layers"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +60,6 @@ class Background:
         toward_y = (rows - np.float32(self.heart_xy[1])) * self.heart_weight * np.float32(beat)
         down = self.breath_weight * np.float32(0.5 * breath_px)
         return resize(warp(self.soft, toward_x, toward_y - down), self.size) + self.bone
-
-
-def render_background(anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> Image:
-    """(H, W) float32 attenuation of the chest at rest; `render_layers` gives one that moves."""
-    return render_layers(anatomy, camera, rng).compose()
 
 
 def render_layers(anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> Background:

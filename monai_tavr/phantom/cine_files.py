@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-import uuid
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,16 +20,16 @@ from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.label import CineLabel, ImageInfo
 from monai_tavr.phantom.backgrounds import list_backgrounds, load_background
 from monai_tavr.phantom.presets import preset_named
-from monai_tavr.phantom.procedure import CinePlan, Patient, plan_cine, sample_patient
+from monai_tavr.phantom.procedure import CinePlan, Patient, plan_cine
 from monai_tavr.phantom.render import render_cine
 from monai_tavr.phantom.seeding import child_seed
+from monai_tavr.uids import PHANTOM, derived_uid
 
 __all__ = ["GENERATOR_VERSION", "DatasetSettings", "cine_stem", "write_cine"]
 
 GENERATOR_VERSION = "1"
 """Changes whenever the same settings would give other pixels or labels."""
 # one random 128-bit number (PS3.5 B.2): the root of all UIDs of synthetic cines
-_UID_NAMESPACE = uuid.UUID("0d1a7c55-86b0-4f39-9d5e-3a0c6f1f2e81")
 
 
 @dataclass(frozen=True)
@@ -68,11 +67,10 @@ def cine_stem(folder: Path, patient: int, cine: int) -> Path:
     return folder / f"P{patient:03d}" / f"C{cine:02d}"
 
 
-def write_cine(folder: Path, settings: DatasetSettings, index: int, cine: int) -> tuple[int, float]:
+def write_cine(folder: Path, settings: DatasetSettings, patient: Patient, cine: int) -> tuple[int, float]:
     """Render and write one cine: (frames, seconds of processor time)."""
     started = time.process_time()
     preset = preset_named(settings.preset)
-    patient = sample_patient(preset, seed=settings.seed, index=index)
     plan = plan_cine(patient, cine, preset=preset, size=settings.size)
     background = None
     if settings.backgrounds is not None:
@@ -80,7 +78,7 @@ def write_cine(folder: Path, settings: DatasetSettings, index: int, cine: int) -
         background = load_background(_backgrounds(settings.backgrounds), rng, size=settings.size)
     rendered = render_cine(patient.anatomy, plan, bits=settings.bits, background=background)
     header = _header(settings, patient, cine, plan)
-    stem = cine_stem(folder, index, cine)
+    stem = cine_stem(folder, patient.index, cine)
     write_xa(stem.with_suffix(".dcm"), rendered.frames, header=header, syntax=settings.syntax, bits_stored=settings.bits)
     image = ImageInfo(
         rows=settings.size,
@@ -96,8 +94,8 @@ def write_cine(folder: Path, settings: DatasetSettings, index: int, cine: int) -
 
 
 def _uid(*parts: object) -> str:
-    """A UID that follows from ``parts``: 2.25 and a name-based UUID (PS3.5 B.2)."""
-    return f"2.25.{uuid.uuid5(_UID_NAMESPACE, '/'.join(str(p) for p in parts)).int}"
+    """A UID that follows from ``parts``."""
+    return derived_uid(PHANTOM, "/".join(str(p) for p in parts))
 
 
 def _header(settings: DatasetSettings, patient: Patient, cine: int, plan: CinePlan) -> XAHeader:

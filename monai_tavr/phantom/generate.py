@@ -12,6 +12,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def generate_dataset(
     missing = sum(people[i].cines[c][1] for i, c in todo)
     with tqdm(total=total, initial=total - missing, unit="frame", desc=f"phantom {preset}", disable=not progress) as bar:
         seconds = 0.0
-        for frames, spent in _render(folder, settings, todo, workers):
+        for frames, spent in _render(folder, settings, people, todo, workers):
             bar.update(frames)
             seconds += spent
     if progress and seconds:
@@ -140,7 +141,7 @@ def _complete(folder: Path, patient: int, cine: int) -> bool:
 
 
 def _render(
-    folder: Path, settings: DatasetSettings, todo: list[tuple[int, int]], workers: int | None
+    folder: Path, settings: DatasetSettings, people: list[Patient], todo: list[tuple[int, int]], workers: int | None
 ) -> Iterator[tuple[int, float]]:
     """Make the cines of ``todo``; yields (frames, seconds of one core) for each."""
     # a process takes seconds to start: a few small cines are not worth a second one
@@ -148,17 +149,27 @@ def _render(
     workers = min(workers or min(_cores(), 1 + work // _WORK_PER_PROCESS), len(todo))
     if workers <= 1:
         for patient, cine in todo:
-            yield write_cine(folder, settings, patient, cine)
+            yield write_cine(folder, settings, people[patient], cine)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
-        jobs = [pool.submit(write_cine, folder, settings, patient, cine) for patient, cine in todo]
+        jobs = [pool.submit(_write_cine_of, folder, settings, patient, cine) for patient, cine in todo]
         try:
             for job in as_completed(jobs):
                 yield job.result()
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def _write_cine_of(folder: Path, settings: DatasetSettings, index: int, cine: int) -> tuple[int, float]:
+    """In a process of its own: the patient is drawn there, which takes less time than to send it."""
+    return write_cine(folder, settings, _patient_of(settings.preset, settings.seed, index), cine)
+
+
+@lru_cache(maxsize=4)  # the cines of a patient come one after the other
+def _patient_of(preset: str, seed: int, index: int) -> Patient:
+    return sample_patient(preset_named(preset), seed=seed, index=index)
 
 
 def _cores() -> int:

@@ -97,7 +97,6 @@ def test_writer_and_reader_agree(tmp_path: Path) -> None:
     assert info.spacing == pytest.approx((0.2 / 1.5, 0.3 / 1.5))
     assert (info.primary_angle, info.secondary_angle) == (-25.5, 10)
     np.testing.assert_allclose(info.frame_times, [0, 40, 80, 120, 160])
-    assert info.frames_per_second == pytest.approx(25)
     assert (info.rows, info.columns, info.number_of_frames, info.bits_stored) == (37, 50, 5, 10)
     assert (info.modality, info.series_number, info.instance_number) == ("XA", 4, 9)
     assert info.image_info == ImageInfo(
@@ -133,11 +132,10 @@ def test_frame_times(tmp_path: Path, attributes: dict[str, Any], times: list[flo
         np.testing.assert_allclose(found, times)
 
 
-def test_a_still_has_one_time_and_no_rate(tmp_path: Path) -> None:
+def test_a_still_has_one_time(tmp_path: Path) -> None:
     write_xa(tmp_path / "a.dcm", asymmetric_frames(count=1))
     info = open_cine(tmp_path / "a.dcm").info
     np.testing.assert_array_equal(info.frame_times, [0])
-    assert info.frames_per_second is None
 
 
 def test_missing_angles_stay_unknown(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from monai_tavr.phantom.anatomy import sample_anatomy
-from monai_tavr.phantom.background import render_background, render_layers
+from monai_tavr.phantom.background import render_layers
 from monai_tavr.phantom.camera import Camera
 from monai_tavr.phantom.skeleton import spine_axis
 
@@ -20,12 +20,12 @@ def layers(anatomy):
 
 
 def test_background_is_finite_and_the_same_for_a_seed(anatomy, layers):
-    first = render_background(anatomy, CAMERA, np.random.default_rng(0))
+    first = render_layers(anatomy, CAMERA, np.random.default_rng(0)).compose()
     assert first.shape == (256, 256)
     assert first.dtype == np.float32
     assert np.isfinite(first).all()
     np.testing.assert_array_equal(first, layers.compose())
-    assert np.abs(first - render_background(anatomy, CAMERA, np.random.default_rng(1))).mean() > 0.01
+    assert np.abs(first - render_layers(anatomy, CAMERA, np.random.default_rng(1)).compose()).mean() > 0.01
 
 
 def test_heart_is_denser_than_lung(anatomy):
@@ -35,7 +35,7 @@ def test_heart_is_denser_than_lung(anatomy):
         wide = Camera(primary_deg=0, secondary_deg=0, size=128, field_mm=260, centre=anatomy.heart_centre)
         (xy,), _ = wide.project(camera._centre[None])
         x, y = np.rint(xy).astype(int)
-        pictures = [render_background(anatomy, wide, np.random.default_rng(s)) for s in range(4)]
+        pictures = [render_layers(anatomy, wide, np.random.default_rng(s)).compose() for s in range(4)]
         return np.mean([p[y - 5 : y + 6, x - 5 : x + 6].mean() for p in pictures])
 
     assert mean_at(anatomy.heart_centre) > mean_at((-95, 0, 40)) + 0.1

@@ -11,7 +11,9 @@ import pytest
 from monai_tavr.commands.phantom import add_arguments, run
 from monai_tavr.dicom.writer import SYNTAXES
 from monai_tavr.formats.label_json import read_label_json
+from monai_tavr.phantom import generate
 from monai_tavr.phantom.generate import generate_dataset, split_of_patient
+from monai_tavr.phantom.procedure import sample_patient
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +164,19 @@ def test_the_command_makes_a_data_set_and_prints_its_speed(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert re.search(r"6 frames of 64x64: [\d.]+ frames per second per core", printed)
     assert (tmp_path / "d" / "datalist.json").is_file()
+
+
+def test_a_patient_is_drawn_once_in_a_process(tmp_path, monkeypatch):
+    drawn = []
+
+    def draw(preset, *, seed, index):
+        drawn.append(index)
+        return sample_patient(preset, seed=seed, index=index)
+
+    monkeypatch.setattr(generate, "sample_patient", draw)
+    generate.generate_dataset(tmp_path / "data", preset="tiny", patients=2, size=64, workers=1, progress=False)
+    assert drawn == [0, 1]
+    generate._patient_of.cache_clear()
+    first = generate._patient_of("tiny", 0, 1)
+    assert generate._patient_of("tiny", 0, 1) is first  # as a process of the pool does for its cines
+    assert drawn == [0, 1, 1]

@@ -56,7 +56,7 @@ class ScannedImage:
     outputs: FrameOutputs
 
 
-def _look(predictor: KeypointPredictor, cine: Cine, frames: Sequence[int]) -> FrameOutputs:
+def _outputs_of(predictor: KeypointPredictor, cine: Cine, frames: Sequence[int]) -> FrameOutputs:
     return cine_outputs(predictor, cine, frames)[0]
 
 
@@ -78,7 +78,7 @@ class FrameScan:
         folder: Path | None,
         *,
         turn: Callable[[], AbstractContextManager[None]] = nullcontext,
-        look: Look = _look,
+        look: Look = _outputs_of,
     ) -> None:
         self._index, self._models, self._folder, self._turn, self._look = index, models, folder, turn, look
         self._changed = threading.Condition()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from label_app.lib.activelearning.frame_scan import FrameScan, ScannedImage
-from label_app.lib.activelearning.request import NextRequest
+from label_app.lib.activelearning.next_request import NextRequest
 from label_app.lib.activelearning.reservations import Reservations
 from label_app.lib.images.patients import PatientKeys
 from label_app.lib.images.study_index import ImageEntry

@@ -9,7 +9,7 @@ from monailabel.interfaces.exception import MONAILabelError, MONAILabelException
 from monailabel.interfaces.tasks.strategy import Strategy
 
 from label_app.lib.activelearning.next_frame import NextFrame
-from label_app.lib.activelearning.request import NextRequest
+from label_app.lib.activelearning.next_request import NextRequest
 from label_app.lib.datastores.cine_folder import CineFolderDatastore
 
 __all__ = ["FrameStrategy"]

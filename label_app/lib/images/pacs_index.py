@@ -94,7 +94,7 @@ class PacsIndex(StudyIndex):
         super().__init__(cache.folder)
 
     def _begin(self) -> None:
-        threading.Thread(target=self._look, name="pacs-index", daemon=True).start()
+        threading.Thread(target=self._refresh, name="pacs-index", daemon=True).start()
 
     def refresh(self) -> None:
         """Look again at the archive, unless somebody just did; who asks before the first look has ended waits for it.
@@ -102,11 +102,11 @@ class PacsIndex(StudyIndex):
         Raises:
             PacsError: nothing is known yet, and the archive does not answer. Later on, the index stays as it is.
         """
-        self._look()
+        self._refresh()
         if self._found_at is None and self.problem is not None:
             raise self.problem
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         if not self._looking.acquire(blocking=self._found_at is None):
             return  # somebody is at it, and what is known will do
         try:

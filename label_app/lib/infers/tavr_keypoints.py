@@ -19,7 +19,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from label_app.lib.images.cine_files import open_instances, reason_of
 from label_app.lib.images.study_index import ImageEntry
 from label_app.lib.infers.cache import CachedCine, PredictionCache, prediction_key
-from label_app.lib.infers.request import parse_frames, parse_groups
+from label_app.lib.infers.infer_request import parse_frames, parse_groups
 from label_app.lib.infers.turns import Turns
 from label_app.lib.models.registry import ModelRegistry
 from monai_tavr.cine import Cine
@@ -61,7 +61,7 @@ class KeypointInferTask(InferTask):
 
         Args:
             request: ``image`` is a registered image; ``frames`` and ``allowed_groups`` narrow the question (see
-                :mod:`label_app.lib.infers.request`).
+                :mod:`label_app.lib.infers.infer_request`).
 
         Raises:
             MONAILabelException: see there.
@@ -74,8 +74,8 @@ class KeypointInferTask(InferTask):
 
         Args:
             image: a registered one.
-            frames: see :func:`label_app.lib.infers.request.parse_frames`.
-            allowed_groups: see :func:`label_app.lib.infers.request.parse_groups`.
+            frames: see :func:`label_app.lib.infers.infer_request.parse_frames`.
+            allowed_groups: see :func:`label_app.lib.infers.infer_request.parse_groups`.
 
         Raises:
             MONAILabelException: the request does not fit the image, the image cannot be read, or there is no model.

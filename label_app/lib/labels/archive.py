@@ -19,7 +19,7 @@ from typing import Any
 from label_app.lib.images.pacs_error import PacsError
 from label_app.lib.images.pacs_index import PacsIndex
 from label_app.lib.images.study_index import ImageEntry, is_uid
-from label_app.lib.labels.archive_records import IMPORTED, PASSED, STORED, ArchiveRecords, Record, derived_uid
+from label_app.lib.labels.archive_records import IMPORTED, PASSED, STORED, ArchiveRecords, Record, report_uid
 from label_app.lib.labels.store import FINAL, LabelConflict, LabelVersion
 from label_app.lib.labels.submissions import Submissions, checked
 from monai_tavr.formats.dicom_sr import SERIES_DESCRIPTION, keypoints_sr, read_keypoints_sr
@@ -111,13 +111,13 @@ class LabelArchive:
             PacsError: the archive does not answer, or refuses. What was done by then stays done.
         """
         try:
-            self._look()
+            self._exchange()
         except Exception:
             self._failing = True
             raise
         self._failing = False
 
-    def _look(self) -> None:
+    def _exchange(self) -> None:
         self._index.refresh()
         if self._index.problem is not None:
             raise self._index.problem
@@ -136,7 +136,7 @@ class LabelArchive:
         label = self._store.read(entry.image_id, FINAL, number)
         headers = self._index.headers(entry)
         before = self._records.newest_before(entry.image_id, number)
-        sop, series = derived_uid(device, entry.image_id, FINAL, str(number)), derived_uid(device, entry.image_id)
+        sop, series = report_uid(device, entry.image_id, FINAL, str(number)), report_uid(device, entry.image_id)
         try:
             report = keypoints_sr(
                 label,

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import uuid
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -23,18 +22,18 @@ from pydicom.uid import ComprehensiveSRStorage
 from label_app.lib.images.study_index import is_uid
 from monai_tavr.files import creating, write_json_atomically
 from monai_tavr.formats.checks import read_json
+from monai_tavr.uids import ARCHIVED_REPORT, derived_uid, random_uid
 
-__all__ = ["IMPORTED", "PASSED", "STORED", "ArchiveRecords", "Record", "derived_uid"]
+__all__ = ["IMPORTED", "PASSED", "STORED", "ArchiveRecords", "Record", "report_uid"]
 
 logger = logging.getLogger(__name__)
 
 STORED, IMPORTED, PASSED = "stored", "imported", "passed"
-_NAMESPACE = uuid.UUID("0a3f8b52-3a53-5f2e-8d1c-7a2a3f1f9b60")
 
 
-def derived_uid(*sources: str) -> str:
+def report_uid(*sources: str) -> str:
     """A UID that follows from the sources alone: to store a version twice is to store it once."""
-    return f"2.25.{uuid.uuid5(_NAMESPACE, chr(0).join(sources)).int}"
+    return derived_uid(ARCHIVED_REPORT, chr(0).join(sources))
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class ArchiveRecords:
         path = self._folder / "device"
         try:
             with creating(path) as stream:
-                stream.write(f"2.25.{uuid.uuid4().int}".encode())
+                stream.write(random_uid().encode())
         except FileExistsError:
             pass
         return path.read_text(encoding="ascii").strip()

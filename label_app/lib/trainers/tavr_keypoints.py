@@ -9,7 +9,7 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
 from label_app.lib.auth.user import local_user
-from label_app.lib.trainers.request import TrainRequest
+from label_app.lib.trainers.train_request import TrainRequest
 from label_app.lib.trainers.training import Training
 
 __all__ = ["KeypointTrainTask"]

@@ -29,8 +29,8 @@ from label_app.lib.auth.user import User
 from label_app.lib.models.record import TASK
 from label_app.lib.models.registry import ModelRegistry
 from label_app.lib.trainers.process import GRACE_SECONDS, close_streams, end_group, start_worker
-from label_app.lib.trainers.request import TrainRequest
 from label_app.lib.trainers.snapshot import Snapshot
+from label_app.lib.trainers.train_request import TrainRequest
 from monai_tavr.files import write_json_atomically
 from monai_tavr.formats.checks import listing, mapping, read_json
 

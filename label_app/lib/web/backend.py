@@ -25,7 +25,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from label_app.lib.auth.user import current_user
 from label_app.lib.images.pacs_error import PacsError
+from label_app.lib.images.patients import PatientKeys
 from label_app.lib.images.study_index import StudyIndex
+from label_app.lib.labels.agreement import Agreement
 from label_app.lib.labels.submissions import Submissions
 
 if TYPE_CHECKING:
@@ -49,6 +51,10 @@ class Backend:
         index: the studies folder.
         submissions: the door of the label store.
         load_predictor: makes the predictor; None for the bundle's own.
+
+    Attributes:
+        patients: names of patients; the same for all who ask.
+        agreement: of model and labels.
     """
 
     def __init__(
@@ -57,9 +63,12 @@ class Backend:
         submissions: Submissions,
         load_predictor: Callable[[], KeypointPredictor] | None = None,
     ) -> None:
+        self.patients, self.agreement = PatientKeys(submissions.store.root), Agreement(submissions.store)
         self._conf: dict[str, Any] = {
             "index": index,
             "labels": submissions.store,
+            "patients": self.patients,
+            "agreement": self.agreement,
             "audit": submissions.audit,
             "submissions": submissions,
             "load_predictor": load_predictor,

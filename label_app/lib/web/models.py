@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, HTTPException, Request
 from label_app.lib.auth.user import require
 from label_app.lib.models.record import TASK
 from label_app.lib.models.registry import NotPublished, UnknownModel
-from label_app.lib.trainers.request import TrainRequest
+from label_app.lib.trainers.train_request import TrainRequest
 from label_app.lib.trainers.training import TrainingRunning
 from label_app.lib.web.backend import Backend
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, HTTPException, Request, UploadFile
 from fastapi.responses import Response
 
 from label_app.lib.auth.user import current_user
-from label_app.lib.infers.request import parse_params
+from label_app.lib.infers.infer_request import parse_params
 from label_app.lib.web.backend import Backend
 from label_app.lib.web.multipart import multipart_answer
 from monai_tavr.active_learning.strategies import STRATEGIES

@@ -16,7 +16,7 @@ from fastapi.responses import Response
 from label_app.lib.auth.user import require
 from label_app.lib.images.cine_files import open_instances, reason_of
 from label_app.lib.images.study_index import ImageEntry, StudyIndex
-from label_app.lib.infers.request import parse_groups
+from label_app.lib.infers.infer_request import parse_groups
 from label_app.lib.web.backend import Backend
 from label_app.lib.web.registered import registered_image
 from monai_tavr import __version__

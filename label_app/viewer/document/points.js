@@ -25,14 +25,6 @@ export class Schema {
     this.groupOf = new Map(this.groups.flatMap(group => group.points.map(name => [name, group])));
   }
 
-  colorOf(name) {
-    return this.groupOf.get(name)?.color ?? '#ffd54f';
-  }
-
-  shapeOf(name) {
-    return this.groupOf.get(name)?.shape ?? SHAPES[0];
-  }
-
   /** The names in order, beginning behind one of them and ending with it. */
   namesAfter(name) {
     const start = this.names.indexOf(name) + 1;

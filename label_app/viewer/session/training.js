@@ -77,7 +77,7 @@ export class Training {
       this.task = await this.session.server.training();
       if (!this.running) this.models = await this.session.server.models();
     } catch {
-      this.task ??= null; // told elsewhere: the server that answers nothing here answers nothing to the annotator either
+      // told elsewhere: the server that answers nothing here answers nothing to the annotator either
     }
     if (!this.#watching) return; // stopped meanwhile
     const another = before && this.task?.id !== before.id; // begun and done between two looks

@@ -5,7 +5,6 @@ Reading goes through plain data sets, not highdicom's classes: it then takes wha
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +34,7 @@ from monai_tavr.formats.dicom_sr.codes import children, code_of, number_of
 from monai_tavr.formats.dicom_sr.image import FrameImage
 from monai_tavr.keypoints import KeypointSchema
 from monai_tavr.label import PointEdit
+from monai_tavr.uids import TRACKED_POINT, derived_uid
 
 __all__ = [
     "Algorithm",
@@ -49,7 +49,6 @@ __all__ = [
 ]
 
 _TRACKING = "Cornerstone3DTools@^0.1.0:Probe:"  # OHIF then shows the point as a probe
-_NAMESPACE = uuid.UUID("5f0c6c0e-6f0b-5d0e-9a54-1f6f2b2f7a11")
 _TIME = "%Y%m%d%H%M%S.%f%z"  # VR DT
 _DECIMALS = 3  # of a coordinate in label files
 _SOURCES = {"annotator": (codes.DCM.Person, sr_codes.LOGIN_NAME), "model": (codes.DCM.Device, sr_codes.DEVICE_NAME)}
@@ -118,9 +117,9 @@ def point_to_group(
         schema: names and codes.
         algorithm: said of a model's point.
     """
-    tracking_uid = uuid.uuid5(_NAMESPACE, f"{image.sop_uid} {point.name}").int  # the same point on every frame of a file
+    tracking_uid = derived_uid(TRACKED_POINT, f"{image.sop_uid} {point.name}")  # the same point on every frame of a file
     items: list[Dataset] = [
-        *TrackingIdentifier(identifier=_TRACKING + point.name, uid=f"2.25.{tracking_uid}"),
+        *TrackingIdentifier(identifier=_TRACKING + point.name, uid=tracking_uid),
         *_observer(point.edit),
         _code(codes.DCM.Finding, sr_codes.finding_code(schema, point.name)),
     ]

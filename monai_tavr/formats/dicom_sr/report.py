@@ -55,13 +55,14 @@ from monai_tavr.formats.dicom_sr.point import (
 )
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema
 from monai_tavr.label import CineLabel, ImageInfo, Revision
+from monai_tavr.uids import SOFTWARE, uid_of
 
 __all__ = ["SERIES_DESCRIPTION", "is_keypoints_sr", "keypoints_sr", "read_keypoints_sr", "write_keypoints_sr"]
 
 SERIES_DESCRIPTION = "TAVR keypoints"
 _CONTAINS = RelationshipTypeValues.CONTAINS
 _SERIES_NUMBER = 9911
-_DEVICE = "2.25.303137384131270203160325113470224351745"  # this software, where nobody says which installation
+_DEVICE = uid_of(SOFTWARE)
 _PATIENT_AND_STUDY = (  # type 2 in the report: they may be empty, but must be there
     "PatientID",
     "PatientName",

@@ -11,7 +11,7 @@ from app_server import MARKS_SOP, STACK_SERIES, STUDY, Server, Studies
 
 from label_app.lib.activelearning.frame_scan import FrameScan
 from label_app.lib.activelearning.next_frame import NextFrame
-from label_app.lib.activelearning.request import NextRequest
+from label_app.lib.activelearning.next_request import NextRequest
 from label_app.lib.activelearning.reservations import Reservations
 from label_app.lib.images.patients import PatientKeys
 from label_app.lib.images.study_index import StudyIndex

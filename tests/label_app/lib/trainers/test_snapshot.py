@@ -11,8 +11,8 @@ from training_bundle import FRAMES, label_of, sop_of, write_studies
 from label_app.lib.images.patients import PatientKeys
 from label_app.lib.images.study_index import StudyIndex
 from label_app.lib.labels.store import LabelStore
-from label_app.lib.trainers.request import TrainRequest
 from label_app.lib.trainers.snapshot import Snapshot, take_snapshot
+from label_app.lib.trainers.train_request import TrainRequest
 from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointState
 from monai_tavr.label import CineLabel

@@ -21,8 +21,8 @@ from label_app.lib.images.study_index import StudyIndex
 from label_app.lib.labels.store import LabelStore
 from label_app.lib.models.registry import SHIPPED, ModelRegistry
 from label_app.lib.trainers import process
-from label_app.lib.trainers.request import TrainRequest
 from label_app.lib.trainers.snapshot import take_snapshot
+from label_app.lib.trainers.train_request import TrainRequest
 from label_app.lib.trainers.training import Training, TrainingRunning
 from monai_tavr.bundle import sha256_of
 
