@@ -246,6 +246,10 @@ class KeypointSchema:
         except (TypeError, IndexError, ValueError) as error:
             raise ValueError(f"{where}: {error}") from error
 
+    def to_yaml(self) -> str:
+        """The text of a file that :func:`load_schema` reads."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, default_flow_style=None)
+
     def to_dict(self) -> dict[str, Any]:
         """The inverse of :meth:`from_dict`: plain containers for YAML or JSON. Do not sort the keys: groups order the points."""
         groups = {
@@ -386,6 +390,14 @@ class Keypoints:
     def keep(self, mask: np.ndarray) -> Keypoints:
         """The same frame with the points outside ``mask`` (K,) bool made absent; scores stay, for they are what was measured."""
         return replace(self, xy=np.where(np.asarray(mask, bool)[:, None], self.xy, np.float32(np.nan)))
+
+    def under(self, schema: KeypointSchema) -> Keypoints:
+        """The same frame in another schema, by the points' names: those that are new there are unlabelled, with a score of 0."""
+        order = [self.schema.names.index(n) if n in self.schema.names else -1 for n in schema.names]
+        taken = np.array(order) >= 0
+        xy = np.where(taken[:, None], self.xy[order], np.float32(np.nan))
+        score = None if self.score is None else np.where(taken, self.score[order], np.float32(0))
+        return replace(self, schema=schema, xy=xy, score=score, labelled=taken & np.asarray(self.labelled)[order])
 
     @classmethod
     def from_points(

@@ -183,6 +183,20 @@ def test_an_unknown_name_lists_the_known():
 # ---- the keypoints of a frame
 
 
+def test_a_frame_in_another_schema():
+    k = Keypoints(
+        SMALL, [[1, 2], [np.nan] * 2, [5, 6]], score=[0.9, 0.1, 0.8], labelled=[True, True, True], frame=3, spacing=(1, 2)
+    )
+    other = KeypointSchema("OTHER", {"tip": ("T", "NEW"), "line": ("L2",)})
+    moved = k.under(other)
+    assert moved.state.tolist() == [KeypointState.VISIBLE, KeypointState.UNLABELLED, KeypointState.ABSENT]
+    assert moved.xy[0].tolist() == [5, 6]
+    assert moved.score.tolist() == pytest.approx([0.8, 0, 0.1])
+    assert (moved.schema, moved.frame, moved.spacing) == (other, 3, (1, 2))
+    assert replace(k, score=None).under(other).score is None
+    assert Keypoints.from_points(SMALL, {"T": (5, 6)}).under(other).state.tolist() == [1, -1, -1]
+
+
 def test_the_three_states():
     k = Keypoints.from_points(SMALL, {"L1": (1.5, 2.5), "L2": None}, frame=4, spacing=(0.3, 0.4))
     assert k.state.tolist() == [KeypointState.VISIBLE, KeypointState.ABSENT, KeypointState.UNLABELLED]

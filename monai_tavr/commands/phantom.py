@@ -55,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="real frames (DICOM, PNG, JPEG), yours for instance, to draw devices and opacified roots onto",
     )
+    parser.add_argument(
+        "--schema",
+        default="tavr11",
+        metavar="NAME|FILE",
+        help="keypoint schema of the labels (default: %(default)s); points that the phantom does not draw are unlabelled",
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -70,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         bits=args.bits,
         syntax=args.syntax,
         backgrounds=args.backgrounds,
+        schema=args.schema,
         workers=args.workers,
         progress=not args.quiet,
     )

@@ -89,7 +89,9 @@ def carry_heads(
         target, rows = _place(name, value, old, new)
         wanted = result.get(target)
         if wanted is None or wanted.shape[1:] != value.shape[1:] or (rows is None and wanted.shape != value.shape):
-            raise ValueError(f"the weights {name!r}, {tuple(value.shape)}, do not fit the network: give the bundle they belong to")
+            raise ValueError(
+                f"the weights {name!r}, {tuple(value.shape)}, do not fit the network: give the bundle they belong to"
+            )
         if rows is None:
             result[target] = value.clone()
         else:

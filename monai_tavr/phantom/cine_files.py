@@ -17,6 +17,7 @@ import numpy as np
 
 from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import write_label_json
+from monai_tavr.keypoints import TAVR11, KeypointSchema
 from monai_tavr.label import CineLabel, ImageInfo
 from monai_tavr.phantom.backgrounds import list_backgrounds, load_background
 from monai_tavr.phantom.presets import preset_named
@@ -34,7 +35,16 @@ GENERATOR_VERSION = "1"
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """What the files of a data set depend on; ``backgrounds`` is a folder of real frames to draw onto, None = the chest."""
+    """What the files of a data set depend on.
+
+    Attributes:
+        preset, seed: which patients and cines.
+        size: rows and columns.
+        bits: stored per pixel.
+        syntax: name of the transfer syntax.
+        backgrounds: folder of real frames to draw onto; None = the chest.
+        schema: of the labels; points that the phantom does not draw are unlabelled.
+    """
 
     preset: str
     seed: int
@@ -42,12 +52,15 @@ class DatasetSettings:
     bits: int
     syntax: str
     backgrounds: str | None = None
+    schema: KeypointSchema = TAVR11
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON for ``phantom.json``; backgrounds are known by the names and sizes of their files."""
         content: dict[str, Any] = {**vars(self), "version": GENERATOR_VERSION}
-        del content["backgrounds"]
-        return content | ({"backgrounds": _fingerprint(self.backgrounds)} if self.backgrounds else {})
+        del content["backgrounds"], content["schema"]
+        content |= {"backgrounds": _fingerprint(self.backgrounds)} if self.backgrounds else {}
+        # data sets from before there was a choice are finished too
+        return content | ({} if self.schema == TAVR11 else {"schema": self.schema.name, "points": list(self.schema.names)})
 
 
 @lru_cache(maxsize=2)
@@ -89,7 +102,8 @@ def write_cine(folder: Path, settings: DatasetSettings, patient: Patient, cine: 
         series_instance_uid=header.series_uid,
         study_instance_uid=header.study_uid,
     )
-    write_label_json(stem.with_suffix(".json"), CineLabel(image=image, frames=rendered.keypoints))
+    frames = tuple(k.under(settings.schema) for k in rendered.keypoints)
+    write_label_json(stem.with_suffix(".json"), CineLabel(image=image, frames=frames))
     return len(rendered.frames), time.process_time() - started
 
 

@@ -21,8 +21,9 @@ from tqdm import tqdm
 from monai_tavr.dicom.writer import SYNTAXES
 from monai_tavr.files import write_json_atomically
 from monai_tavr.formats.checks import read_json
-from monai_tavr.keypoints import TAVR11
+from monai_tavr.keypoints import KeypointSchema, load_schema
 from monai_tavr.phantom.cine_files import DatasetSettings, cine_stem, write_cine
+from monai_tavr.phantom.landmarks import POINTS
 from monai_tavr.phantom.presets import Preset, preset_named
 from monai_tavr.phantom.procedure import Patient, sample_patient
 
@@ -51,6 +52,7 @@ def generate_dataset(
     bits: int | None = None,
     syntax: str | None = None,
     backgrounds: str | os.PathLike[str] | None = None,
+    schema: str | os.PathLike[str] | KeypointSchema = "tavr11",
     workers: int | None = None,
     progress: bool = True,
 ) -> Path:
@@ -65,6 +67,7 @@ def generate_dataset(
         bits: 8 or 12 stored bits; None = 8.
         syntax: transfer syntax, a name of :data:`monai_tavr.dicom.writer.SYNTAXES`; None = ``explicit-le``.
         backgrounds: folder of real frames (DICOM, PNG, JPEG) to draw contrast and devices onto; None = the phantom's chest.
+        schema: of the labels, by name, path or as it is; points that the phantom does not draw are unlabelled.
         workers: processes; None = one per core this process may use; 1 = no other process.
         progress: show a progress bar and the speed.
 
@@ -82,6 +85,7 @@ def generate_dataset(
         bits or 8,
         syntax or "explicit-le",
         None if backgrounds is None else str(backgrounds),
+        load_schema(schema),
     )
     count = chosen.patients if patients is None else patients
     _check(settings, count, workers)
@@ -116,6 +120,8 @@ def _check(settings: DatasetSettings, patients: int, workers: int | None) -> Non
         raise ValueError(f"no transfer syntax {settings.syntax!r}: give one of {sorted(SYNTAXES)}")
     if settings.syntax == "jpeg-baseline" and settings.bits != 8:
         raise ValueError("jpeg-baseline stores 8 bits: give bits=8 or another syntax")
+    if not set(POINTS) & set(settings.schema.names):
+        raise ValueError(f"the phantom draws no point of schema {settings.schema.name!r}; it draws {list(POINTS)}")
     if workers is not None and workers < 1:
         raise ValueError(f"workers = {workers}: give at least 1")
 
@@ -197,7 +203,7 @@ def _datalist(preset: Preset, settings: DatasetSettings, people: list[Patient]) 
     return {
         "name": f"phantom-{preset.name}",
         "description": preset.description,
-        "schema": TAVR11.name,
+        "schema": settings.schema.name,
         "modality": {"0": "XA"},
         "generator": settings.to_dict(),
         **{f"num{part.capitalize()}": len(items) for part, items in parts.items()},

@@ -30,6 +30,7 @@ __all__ = [
     "COVER",
     "MARGIN",
     "OPEN_FRACTION",
+    "POINTS",
     "ROOT_POINTS",
     "contrast_rise",
     "keypoints_of_frame",
@@ -39,6 +40,8 @@ __all__ = [
 
 ROOT_POINTS = ("AA1", "AA2", "STJ1", "STJ2")
 """The points that contrast makes visible, in the order of :func:`root_ends`."""
+POINTS = (*ROOT_POINTS, "CP", "CM", "CD", "CT", "PT", "FE1", "FE2")
+"""All points that the phantom draws: those of TAVR11. Other schemas take from them what they know, by name."""
 CONTRAST_RISE = 0.07
 """Attenuation (natural logarithm) by which contrast must darken the inside of the root's outline."""
 OPEN_FRACTION = 0.5
@@ -114,7 +117,7 @@ def keypoints_of_frame(
         pigtail_tip: (3,) mm.
         frame: 0-based index.
     """
-    points: dict[str, tuple[float, float] | None] = dict.fromkeys(TAVR11.names)
+    points: dict[str, tuple[float, float] | None] = dict.fromkeys(POINTS)
 
     def put(name: str, xy: np.ndarray) -> None:
         low, high = MARGIN * camera.size - 0.5, (1 - MARGIN) * camera.size - 0.5

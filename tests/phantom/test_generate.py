@@ -7,10 +7,12 @@ import subprocess
 import numpy as np
 import pydicom
 import pytest
+from grown_schema import GUIDEWIRE, write_grown_schema
 
 from monai_tavr.commands.phantom import add_arguments, run
 from monai_tavr.dicom.writer import SYNTAXES
 from monai_tavr.formats.label_json import read_label_json
+from monai_tavr.keypoints import KeypointSchema, KeypointState, load_schema
 from monai_tavr.phantom import generate
 from monai_tavr.phantom.generate import generate_dataset, split_of_patient
 from monai_tavr.phantom.procedure import sample_patient
@@ -39,6 +41,25 @@ def test_datalist_names_existing_files_of_disjoint_patients(dataset):
         assert (dataset / item["image"]).is_file()
         assert (dataset / item["label"]).is_file()
         assert item["image"].startswith(item["patient"] + "/")
+
+
+def test_labels_of_another_schema_leave_unlabelled_what_is_not_drawn(dataset, tmp_path):
+    schema = load_schema(write_grown_schema(tmp_path / "grown.yaml"))
+    generate_dataset(tmp_path / "grown", preset="tiny", seed=3, patients=1, schema=schema, workers=1, progress=False)
+    assert json.loads((tmp_path / "grown" / "datalist.json").read_text())["schema"] == "GROWN13"
+    first, second = (read_label_json(d / "P000/C00.json", schema=schema) for d in (dataset, tmp_path / "grown"))
+    assert first.frames  # labels of TAVR11 are labels of a schema that extends it
+    for a, b in zip(first.frames, second.frames, strict=True):
+        assert (b.state[[schema.index(n) for n in GUIDEWIRE]] == KeypointState.UNLABELLED).all()
+        np.testing.assert_array_equal(a.state, b.state)
+        np.testing.assert_array_equal(a.xy, b.xy)
+    assert (dataset / "P000/C00.dcm").read_bytes() == (tmp_path / "grown" / "P000/C00.dcm").read_bytes()
+    with pytest.raises(ValueError, match=r"holds a data set made with .*'schema': 'GROWN13'.*give another folder"):
+        generate_dataset(tmp_path / "grown", preset="tiny", seed=3, workers=1, progress=False)
+    other = KeypointSchema("OTHER", {"only": ("ML",)})
+    with pytest.raises(ValueError, match=r"the phantom draws no point of schema 'OTHER'; it draws \['AA1', "):
+        generate_dataset(tmp_path / "other", preset="tiny", schema=other, progress=False)
+    assert not (tmp_path / "other").exists()
 
 
 def test_split_of_81_patients_is_55_10_16():
