@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from monai_tavr.postprocess import KeypointPostprocess
     from monai_tavr.predictor import FramePrediction, KeypointPredictor
     from monai_tavr.tracking import Tracker, track_between
+    from monai_tavr.training.extension import extend_bundle
     from monai_tavr.training.loss import GroupedKeypointLoss
 
 __version__ = "0.1.0"
@@ -46,6 +47,7 @@ _LATER = {
     **dict.fromkeys(["Tracker", "track_between"], "tracking"),
     **dict.fromkeys(["display_window", "draw_overlay", "frame_rate", "to_display"], "drawing.overlay"),
     **dict.fromkeys(["write_gif", "write_mp4", "write_png"], "drawing.overlay"),
+    **dict.fromkeys(["extend_bundle"], "training.extension"),
     **dict.fromkeys(["find_cines", "open_cine"], "dicom.open"),
     **dict.fromkeys(["generate_dataset"], "phantom.generate"),
     **dict.fromkeys(["read_keypoints_sr", "write_keypoints_sr"], "formats.dicom_sr.report"),
@@ -80,6 +82,7 @@ __all__ = [
     "display_window",
     "draw_overlay",
     "evaluate_keypoints",
+    "extend_bundle",
     "find_cines",
     "frame_rate",
     "generate_dataset",

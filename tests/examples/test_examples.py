@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import logging
 import runpy
@@ -66,3 +67,19 @@ def test_train_on_phantoms(run, tmp_path, capsys):
     assert figures["f1_within_20px"] > 0.9
     assert f"weights: {tmp_path / 'train' / 'model.pt'}" in capsys.readouterr().out
     torch.load(tmp_path / "train" / "model.pt", weights_only=True)
+
+
+def test_timm_backbone(run, capsys):
+    run("timm_backbone.py")
+    assert "feature maps of [40, 80, 160, 320] channels; (1, 14, 4)" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_add_a_group(run, tmp_path, capsys):
+    run("add_a_group.py", "--out", tmp_path)
+    said = capsys.readouterr().out.splitlines()
+    assert "new groups: ('centre',)" in said
+    found = ast.literal_eval(said[-1].replace("nan", "None"))
+    assert len(found) == 12
+    truth = json.loads((tmp_path / "data" / "P001" / "C00.json").read_text())["frames"][0]["points"]["AC"]
+    assert np.hypot(found["AC"][0] - truth["x"], found["AC"][1] - truth["y"]) < 8  # of 128 pixels
