@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 __all__ = [
     "FileStamp",
     "creating",
+    "creating_folder",
     "keep_newest",
     "note_use",
     "remove_leftovers",
@@ -103,6 +104,33 @@ def creating(path: str | os.PathLike[str], *, mode: int = 0o644) -> Iterator[Bin
 
     with _beside(Path(path), publish, mode=mode) as temporary, temporary.open("wb") as stream:
         yield stream
+
+
+@contextmanager
+def creating_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A folder to fill, which becomes ``path`` when the block ends; after an error nothing is there.
+
+    Raises:
+        FileExistsError: there is a file, or a folder with something in it.
+    """
+    path = Path(path)
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise FileExistsError(errno.EEXIST, "is there already and not empty; give a new folder", str(path))
+    _make_folder(path.parent)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+    try:
+        yield temporary
+        for folder, _, names in os.walk(temporary):
+            for name in names:
+                with (Path(folder) / name).open("r+b") as stream:
+                    os.fsync(stream.fileno())
+            _flush_folder(Path(folder))
+        temporary.chmod(0o755)
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 def remove_leftovers(folder: Path) -> None:

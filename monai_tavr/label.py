@@ -5,6 +5,7 @@ The currency between readers, writers, stores and measures; JSON, DICOM SR and o
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -60,10 +61,10 @@ class PointEdit:
 
     def __post_init__(self) -> None:
         if self.source not in _SOURCES:
-            raise ValueError(f"source must be one of {list(_SOURCES)}, got {self.source!r}")
+            raise ValueError(f"source must be one of {list(_SOURCES)}, got {reprlib.repr(self.source)}")
         for name in ("author", "time"):
             if not isinstance(getattr(self, name), str | None):
-                raise ValueError(f"{name} must be text, got {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be text, got {reprlib.repr(getattr(self, name))}")
         if self.time is not None:
             _check_time(self.time)
 
@@ -95,9 +96,9 @@ class Revision:
             whole_number(self.base, "base", minimum=0)
         for name in ("author", "time"):
             if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name} must be text, got {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be text, got {reprlib.repr(getattr(self, name))}")
         if not isinstance(self.model, str | None):
-            raise ValueError(f"model must be text, got {self.model!r}")
+            raise ValueError(f"model must be text, got {reprlib.repr(self.model)}")
         _check_time(self.time)
 
 
@@ -105,9 +106,9 @@ def _check_time(time: str) -> None:
     try:
         zone = datetime.fromisoformat(time.replace("Z", "+00:00")).tzinfo
     except ValueError as error:
-        raise ValueError(f"time must be ISO 8601, got {time!r}") from error
+        raise ValueError(f"time must be ISO 8601, got {reprlib.repr(time)}") from error
     if zone is None:
-        raise ValueError(f"time must state its zone, e.g. '+00:00', got {time!r}")
+        raise ValueError(f"time must state its zone, e.g. '+00:00', got {reprlib.repr(time)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +121,8 @@ class CineLabel:
         edits: (frame, point name) -> who put the point there; a pair may be missing.
         spread: (frame, point name) -> doubt about the place of a predicted point, in native pixels; a pair may be missing.
         revision: which of the image's versions this is, where a store keeps them.
+        name: what a collection of files calls the cine, e.g. ``P001/run3``; None where its UIDs or its file say enough.
+        pictures: frame -> the picture file that it is, as a collection names it (relative, with ``/``), where frames are files.
 
     Raises:
         ValueError: a frame stands twice, lies outside the image, or another schema is mixed in.
@@ -130,11 +133,14 @@ class CineLabel:
     edits: Mapping[tuple[int, str], PointEdit] = field(default_factory=dict)
     spread: Mapping[tuple[int, str], float] = field(default_factory=dict)
     revision: Revision | None = None
+    name: str | None = None
+    pictures: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "frames", tuple(sorted(self.frames, key=lambda k: k.frame)))
         object.__setattr__(self, "edits", MappingProxyType(dict(self.edits)))
         object.__setattr__(self, "spread", MappingProxyType(dict(self.spread)))
+        object.__setattr__(self, "pictures", MappingProxyType(dict(self.pictures)))
         indices = [k.frame for k in self.frames]
         if len(set(indices)) != len(indices):
             raise ValueError(f"frame {max(indices, key=indices.count)} stands more than once")
@@ -190,5 +196,5 @@ def whole_number(value: Any, where: str, *, minimum: int) -> int:
         ValueError: it is something else, or smaller.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise ValueError(f"{where} must be a whole number of at least {minimum}, got {value!r}")
+        raise ValueError(f"{where} must be a whole number of at least {minimum}, got {reprlib.repr(value)}")
     return value

@@ -13,20 +13,21 @@ https://github.com/Slicer/Slicer/tree/main/Modules/Loadable/Markups/Resources/Sc
 
 from __future__ import annotations
 
-import json
-import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from monai_tavr.cine import CineInfo
+from monai_tavr.files import write_json_atomically
+from monai_tavr.formats.checks import LARGEST, read_json, shown
+from monai_tavr.formats.table import warn_of_loss
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema
 from monai_tavr.label import CineLabel, ImageInfo, PointEdit
 
-__all__ = ["VolumeGrid", "label_from_markups", "markups_from_label", "read_markups"]
+__all__ = ["VolumeGrid", "label_from_markups", "markups_from_label", "read_markups", "write_markups"]
 
 _SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/markups-schema-v1.0.3.json#"
@@ -151,14 +152,44 @@ def _point_list(schema: KeypointSchema, group: str, points: list[dict[str, Any]]
     }
 
 
-def read_markups(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The parsed content of a markups file, with its point lists under ``markups``. Raises ValueError for any other file."""
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a JSON file: {error}") from error
-    _lists(content, str(path))
-    return dict(content)
+def read_markups(
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    schema: KeypointSchema = TAVR11,
+    image: CineInfo,
+    others_absent: bool = False,
+    author: str | None = None,
+) -> CineLabel:
+    """The label of the point lists that were saved in Slicer (see :func:`label_from_markups`).
+
+    Args:
+        path: a markups file, or several, for Slicer saves each list to a file of its own.
+        schema: control points are named after its points.
+        image: what they were placed on.
+        others_absent: on frames with a point, take the missing ones for absent instead of unlabelled.
+        author: who placed them.
+
+    Raises:
+        ValueError: not such a file, or a control point is wrong; says which, and what to do.
+        OSError: a file cannot be read.
+    """
+    paths = [path] if isinstance(path, str | os.PathLike) else list(path)
+    named = ", ".join(str(p) for p in paths)
+    return label_from_markups(
+        {"markups": [node for p in paths for node in _lists(read_json(p), str(p))]},
+        image=image.image_info,
+        grid=VolumeGrid.of_file(image.path),
+        schema=schema,
+        others_absent=others_absent,
+        author=author,
+        where=named,
+    )
+
+
+def write_markups(path: str | os.PathLike[str], label: CineLabel, *, image: CineInfo) -> None:
+    """Write the visible points of a label for the ``image`` that Slicer will show. Raises ValueError if GDCM cannot read it."""
+    warn_of_loss("markups", [label])
+    write_json_atomically(path, markups_from_label(label, grid=VolumeGrid.of_file(image.path)))
 
 
 def _lists(content: Any, where: str) -> list[Any]:
@@ -194,7 +225,9 @@ def label_from_markups(
     frames: dict[int, dict[str, tuple[float, float] | None]] = {}
     for name, position in _positions(content, where):
         if name not in schema.names:
-            raise ValueError(f"{where}: no keypoint is called {name!r}; rename the control point to one of {list(schema.names)}")
+            raise ValueError(
+                f"{where}: no keypoint is called {shown(name)}; rename the control point to one of {list(schema.names)}"
+            )
         x, y, nearest = grid.voxel(position)
         frame = round(nearest)
         if not 0 <= frame < image.number_of_frames:
@@ -229,7 +262,7 @@ def _positions(content: Any, where: str) -> Iterator[tuple[str, tuple[float, flo
 
 def _position(values: Any, sign: float, where: str) -> tuple[float, float, float]:
     numbers: Iterable[Any] = values if isinstance(values, list) and len(values) == 3 else [None]
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in numbers):
-        raise ValueError(f"{where}: a control point needs three numbers for its position, got {values!r}")
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) <= LARGEST for v in numbers):
+        raise ValueError(f"{where}: a control point needs three numbers for its position, got {shown(values)}")
     x, y, z = (float(v) for v in numbers)
     return sign * x, sign * y, z

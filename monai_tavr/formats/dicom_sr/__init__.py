@@ -8,7 +8,16 @@ from monai_tavr.formats.dicom_sr.report import (
     is_keypoints_sr,
     keypoints_sr,
     read_keypoints_sr,
+    write_dicom_sr,
     write_keypoints_sr,
 )
 
-__all__ = ["SERIES_DESCRIPTION", "Algorithm", "is_keypoints_sr", "keypoints_sr", "read_keypoints_sr", "write_keypoints_sr"]
+__all__ = [
+    "SERIES_DESCRIPTION",
+    "Algorithm",
+    "is_keypoints_sr",
+    "keypoints_sr",
+    "read_keypoints_sr",
+    "write_dicom_sr",
+    "write_keypoints_sr",
+]

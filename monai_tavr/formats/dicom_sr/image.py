@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pydicom
 from highdicom.sr import (
     ContainerContentItem,
     ContentItem,
@@ -17,14 +18,16 @@ from highdicom.sr import (
     RelationshipTypeValues,
 )
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from monai_tavr.cine import CineInfo
 from monai_tavr.formats.dicom_sr import codes as sr_codes
 from monai_tavr.formats.dicom_sr.codes import children, number_of
 from monai_tavr.label import ImageInfo
 
-__all__ = ["FrameImage", "frame_images", "image_from_library", "image_to_library"]
+__all__ = ["FrameImage", "frame_images", "image_from_library", "image_headers", "image_to_library"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,26 @@ class FrameImage:
     def numbers(self) -> list[int] | None:
         """As highdicom and DICOM want them."""
         return None if self.number is None else [self.number]
+
+
+def image_headers(image: CineInfo) -> list[Dataset]:
+    """Header of the labelled file, or of each single-frame file of a folder in the order of the frames.
+
+    Raises:
+        ValueError: the image is no DICOM.
+    """
+    files = sorted(p for p in image.path.iterdir() if p.is_file()) if image.path.is_dir() else [image.path]
+    headers: dict[str, Dataset] = {}
+    for file in files:
+        try:
+            header = pydicom.dcmread(file, stop_before_pixels=True)
+        except InvalidDicomError:
+            continue  # what else lies in the folder
+        headers[str(header.get("SOPInstanceUID"))] = header
+    wanted = image.frame_sop_instance_uids or (image.sop_instance_uid,)
+    if not headers or not all(uid in headers for uid in wanted):
+        raise ValueError(f"{image.path}: a structured report refers to DICOM images, and this is none")
+    return [headers[str(uid)] for uid in wanted]
 
 
 def frame_images(label_image: ImageInfo, images: Sequence[Dataset]) -> list[FrameImage]:

@@ -11,10 +11,12 @@ Reports are complete but preliminary and unverified unless somebody verifies the
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from datetime import datetime, timezone
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -40,9 +42,16 @@ from pydicom.uid import ComprehensiveSRStorage, generate_uid
 from pydicom.valuerep import DA, TM
 
 from monai_tavr import __version__
+from monai_tavr.cine import CineInfo
 from monai_tavr.files import replacing
 from monai_tavr.formats.dicom_sr import codes as sr_codes
-from monai_tavr.formats.dicom_sr.image import FrameImage, frame_images, image_from_library, image_to_library
+from monai_tavr.formats.dicom_sr.image import (
+    FrameImage,
+    frame_images,
+    image_from_library,
+    image_headers,
+    image_to_library,
+)
 from monai_tavr.formats.dicom_sr.point import (
     Algorithm,
     SRPoint,
@@ -53,11 +62,12 @@ from monai_tavr.formats.dicom_sr.point import (
     point_to_group,
     to_dicom_time,
 )
+from monai_tavr.formats.table import warn_of_loss
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema
 from monai_tavr.label import CineLabel, ImageInfo, Revision
 from monai_tavr.uids import SOFTWARE, uid_of
 
-__all__ = ["SERIES_DESCRIPTION", "is_keypoints_sr", "keypoints_sr", "read_keypoints_sr", "write_keypoints_sr"]
+__all__ = ["SERIES_DESCRIPTION", "is_keypoints_sr", "keypoints_sr", "read_keypoints_sr", "write_dicom_sr", "write_keypoints_sr"]
 
 SERIES_DESCRIPTION = "TAVR keypoints"
 _CONTAINS = RelationshipTypeValues.CONTAINS
@@ -147,6 +157,16 @@ def write_keypoints_sr(
     report = keypoints_sr(label, images, algorithm=algorithm)
     with replacing(path) as stream:
         report.save_as(stream, enforce_file_format=True)
+
+
+def write_dicom_sr(path: str | os.PathLike[str], label: CineLabel, *, image: CineInfo) -> None:
+    """Write a label as a report on the file or folder that ``image`` was opened from (see :func:`keypoints_sr`).
+
+    Raises:
+        ValueError: the image is no DICOM, or not that of the label.
+    """
+    warn_of_loss("dicom-sr", [label])
+    write_keypoints_sr(path, label, image_headers(image))
 
 
 def _evidence(image: Dataset) -> Dataset:
@@ -241,23 +261,24 @@ def read_keypoints_sr(source: str | os.PathLike[str] | Dataset, *, schema: Keypo
         ValueError: not DICOM, a report of another writer or schema, or damaged; says which.
         OSError: the file cannot be read.
     """
-    if isinstance(source, Dataset):
-        dataset, where = source, "report"
-    else:
-        where = str(source)
-        try:
-            dataset = pydicom.dcmread(source)
-        except InvalidDicomError as error:
-            raise ValueError(f"{where}: not a DICOM file") from error
-    if not is_keypoints_sr(dataset):
+    where = "report" if isinstance(source, Dataset) else str(source)
+    content = None if isinstance(source, Dataset) else Path(source).read_bytes()
+    try:
+        dataset = source if isinstance(source, Dataset) else pydicom.dcmread(io.BytesIO(content or b""))
+        is_ours = is_keypoints_sr(dataset)
+        name = str(children(dataset, sr_codes.SCHEMA)[0].TextValue) if is_ours else ""
+    except InvalidDicomError as error:
+        raise ValueError(f"{where}: not a DICOM file") from error
+    except Exception as error:  # pydicom decodes when it is asked, and has many ways to fail on a damaged file
+        raise ValueError(f"{where}: the report is damaged: {type(error).__name__}: {error}") from error
+    if not is_ours:
         raise ValueError(f"{where}: not a keypoint report of this project")
-    name = str(children(dataset, sr_codes.SCHEMA)[0].TextValue)
     if not schema.reads(name):
         raise ValueError(f"{where}: keypoints of schema {name!r}, expected {schema.name!r}")
     try:
         return _read(dataset, schema)
-    except (ValueError, AttributeError, IndexError, KeyError, TypeError) as error:
-        raise ValueError(f"{where}: the report is damaged: {error}") from error
+    except Exception as error:  # as above
+        raise ValueError(f"{where}: the report is damaged: {type(error).__name__}: {error}") from error
 
 
 def _read(dataset: Dataset, schema: KeypointSchema) -> CineLabel:
