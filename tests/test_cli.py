@@ -15,7 +15,9 @@ from monai_tavr import __version__
 from monai_tavr.cli import main
 from monai_tavr.commands.options import parse_frames
 from monai_tavr.commands.predict import name_outputs
+from monai_tavr.dicom import open_cine
 from monai_tavr.dicom.writer import XAHeader, write_xa
+from monai_tavr.formats import FORMATS
 from monai_tavr.formats.label_json import read_label_json, write_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints
 from monai_tavr.label import CineLabel, ImageInfo
@@ -79,6 +81,20 @@ def test_folders_series_and_pictures(call, tmp_path):
     series = read_label_json(tmp_path / "out" / "series.json")
     assert [k.xy[0, 1] for k in series.frames] == pytest.approx([31.5, 63.5, 95.5], abs=0.02)
     assert "7 frames of 3 inputs" in out
+
+
+@pytest.mark.parametrize("name", [f.name for f in FORMATS.values() if f.writer])
+def test_points_are_written_in_any_format(name, call, tmp_path):
+    form, source = FORMATS[name], cine(tmp_path / "b.dcm")
+    code, _, err = call("predict", source, "--out", tmp_path / "out", "--format", name)
+    assert code == 0
+    assert ("who placed a point" in err) == ("edits" in form.loses)
+    [written] = (tmp_path / "out").iterdir()
+    assert written.name == "b" + (form.extensions or ("",))[0]
+    told = {"image": open_cine(source).info} if "image" in form.options else {}
+    [label] = form.read(written, **told)
+    for k, place in zip(label.frames, PLACES, strict=True):
+        assert k.xy[:8] == pytest.approx(np.tile(place, (8, 1)), abs=0.02)
 
 
 def test_one_bad_file_does_not_stop_the_rest(call, tmp_path):
@@ -363,7 +379,7 @@ def test_phantom_says_which_data_sets_there_are(capsys):
 
 @pytest.mark.parametrize(
     "command",
-    ["predict", "evaluate", "thresholds", "active-learning", "benchmark", "markups", "phantom", "serve", "token", "info"],
+    ["predict", "evaluate", "thresholds", "active-learning", "benchmark", "convert", "phantom", "serve", "token", "info"],
 )
 def test_help_shows_how(command, capsys):
     with pytest.raises(SystemExit) as stop:

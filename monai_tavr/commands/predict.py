@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monai_tavr.commands.options import add_model_arguments, build_predictor, parse_frames, parse_names
+from monai_tavr.formats.table import FORMATS, LossWarning
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +32,7 @@ _EPILOG = """examples:
 Inputs are DICOM XA/RF files, folders of them (searched through), a series of single frames, PNG, JPEG and NIfTI.
 The points of a/b.dcm go to DIR/b.json. A second input of that name, c/b.dcm, goes to DIR/c_b.json: as many parent folders are
 put before the name as it takes; the order of the inputs decides who comes first. Files of an earlier run are replaced whole.
+With --format csv, coco, markups, ... it is DIR/b.csv, ...; docs/formats.md says what each format does not keep.
 Overlays have the same name: .png (a cine as a sheet of up to 12 frames), .gif, .mp4.
 A file that cannot be read does not stop the others; the summary names it and the exit code is 1."""
 
@@ -39,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files, folders, series")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results; made if absent")
-    parser.add_argument("--format", choices=["json"], default="json", help="format of the points (default: json)")
+    writable = [f.name for f in FORMATS.values() if f.writer]
+    parser.add_argument("--format", choices=writable, default="json", help="format of the points (default: json)")
     parser.add_argument(
         "--overlay", choices=["png", "gif", "mp4"], action="append", default=[], help="also draw the points; may be repeated"
     )
@@ -112,18 +116,21 @@ def run(args: argparse.Namespace) -> int:
     sources, failed = _find(args.paths)
     predictor = build_predictor(args, allowed_groups=args.allowed_groups, stage=args.stage)
     args.out.mkdir(parents=True, exist_ok=True)
-    started, frames = time.perf_counter(), 0
+    started, frames, lost = time.perf_counter(), 0, dict[str, None]()
     for job in name_outputs(sources):
         try:
-            number = _predict_one(job, predictor, args)
+            number, words = _predict_one(job, predictor, args)
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
             if args.debug:
                 raise
             failed.append((job.source, str(error).removeprefix(f"{job.source}: ") or type(error).__name__))
             continue
         frames += number
+        lost |= dict.fromkeys(words)
         if not args.quiet:
-            print(f"{job.source} -> {args.out / job.name}.json  ({number} frame{'s' * (number != 1)})", flush=True)
+            print(f"{job.source} -> {_output(job, args)}  ({number} frame{'s' * (number != 1)})", flush=True)
+    for loss in lost:
+        print(f"not kept by {FORMATS[args.format].title}: {loss}", file=sys.stderr)
     _summary(len(sources), frames, time.perf_counter() - started, failed, quiet=args.quiet)
     return 1 if failed else 0
 
@@ -138,22 +145,32 @@ def _summary(files: int, frames: int, seconds: float, failed: Sequence[tuple[Pat
             print(f"  {path}: {reason}", file=sys.stderr)
 
 
-def _predict_one(job: Job, predictor: KeypointPredictor, args: argparse.Namespace) -> int:
-    """Predict and write everything of one input; returns its number of frames."""
+def _output(job: Job, args: argparse.Namespace) -> Path:
+    """Where the points of an input go."""
+    form = FORMATS[args.format]
+    return Path(args.out / f"{job.name}{'' if form.is_folder else form.extensions[0]}")
+
+
+def _predict_one(job: Job, predictor: KeypointPredictor, args: argparse.Namespace) -> tuple[int, list[str]]:
+    """Predict and write everything of one input; returns its number of frames, and what the format does not keep."""
     from tqdm import tqdm
 
     from monai_tavr.dicom import open_cine
-    from monai_tavr.formats.label_json import write_label_json
 
     cine = open_cine(job.source)
     number = len(cine) if args.frames is None else len(args.frames)
     # disable=None: no bar where nobody watches
     with tqdm(total=number, desc=job.name, unit="frame", leave=False, disable=True if args.quiet else None) as bar:
         found = list(predictor.stream(cine, frames=args.frames, progress=lambda done, _: bar.update(done - bar.n)))
-    write_label_json(args.out / f"{job.name}.json", predictor.label(cine, found))
+    label, form = predictor.label(cine, found), FORMATS[args.format]
+    # a file of several cines tells them apart by their names
+    labels = [label if form.one_cine else replace(label, name=job.name)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LossWarning)  # said once, after the last input
+        form.write(_output(job, args), labels, image=cine.info)
     for kind in dict.fromkeys(args.overlay):
         _write_overlay(args.out / f"{job.name}.{kind}", kind, cine, found, predictor)
-    return number
+    return number, form.lost(labels)
 
 
 def _write_overlay(path: Path, kind: str, cine: Cine, found: Sequence[FramePrediction], predictor: KeypointPredictor) -> None:

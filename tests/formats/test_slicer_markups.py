@@ -126,9 +126,9 @@ def test_the_command_writes_a_label(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "a.mrk.json").write_text(json.dumps(node({"label": "CP", "position": [5.0, 10.0, 120.0]})))
     (tmp_path / "b.mrk.json").write_text(json.dumps(node({"label": "PT", "position": [5.0, 10.0, 3.0 * 40]})))
     lists = [str(tmp_path / "a.mrk.json"), str(tmp_path / "b.mrk.json")]
-    arguments = ["markups", *lists, "--image", str(tmp_path / "run.dcm"), "--out", str(tmp_path / "a.json")]
+    arguments = ["convert", *lists, str(tmp_path / "a.json"), "--image", str(tmp_path / "run.dcm")]
     assert main([*arguments, "--author", "Ann"]) == 0
-    assert "2 points on 1 frame(s)" in capsys.readouterr().out
+    assert "2 points on 1 frame of 1 cine" in capsys.readouterr().out
     written = read_label_json(tmp_path / "a.json")
     assert written.edits[3, "CP"].author == "Ann"
     np.testing.assert_allclose(written.frame(3).xy[TAVR11.index("CP")], (10.0, 20.0), atol=1e-5)
