@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from monai_tavr.active_learning.simulation import Replay, ReplaySettings
     from monai_tavr.active_learning.student import FrameArrays, Lessons, Student
     from monai_tavr.evaluation.frames import LabelledCine
+    from monai_tavr.keypoints import KeypointSchema
 
 __all__ = ["add_arguments", "run"]
 
@@ -55,6 +56,9 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
     parser.add_argument(
         "--start-data", type=Path, metavar="DATALIST", help="whose training patients teach the start (default: --data's val)"
+    )
+    parser.add_argument(
+        "--schema", default="tavr11", metavar="NAME|FILE", help="keypoint schema of the labels (default: %(default)s)"
     )
     parser.add_argument("--start-frames", type=int, default=1500, metavar="N", help="at most so many of them (default: 1500)")
     parser.add_argument("--start-iterations", type=int, default=3000, metavar="N", help="batches of 16 (default: 3000)")
@@ -116,31 +120,33 @@ def _prepare(args: argparse.Namespace, settings: ReplaySettings) -> Replay:
     from monai_tavr.active_learning.simulation import Replay
     from monai_tavr.active_learning.student import Student
     from monai_tavr.active_learning.uncertainty import fit_uncertainty
+    from monai_tavr.keypoints import load_schema
 
+    schema = load_schema(args.schema)
     first = (args.start_data, "training") if args.start_data else (args.data, "validation")
-    start = _frames(args, _cines(*first, most=args.start_frames), "start", 1)
+    start = _frames(args, _cines(*first, schema=schema, most=args.start_frames), "start", 1)
     held_out = start.cine % 8 == 0
     if held_out.all():
         raise ValueError(f"{first[0]}: split {first[1]!r} has a single cine; give at least two, to train and to check")
-    student = Student(image_size=settings.image_size)
+    student = Student(image_size=settings.image_size, schema=schema)
     memory = student.lessons(start.select(~held_out))
     _learn_start(args, student, memory)
     checked = start.select(held_out)
-    uncertainty = fit_uncertainty(student.ask(checked), checked.xy, checked.state)
+    uncertainty = fit_uncertainty(student.ask(checked), checked.xy, checked.state, schema=schema)
     print(f"start: uncertainty fitted on {uncertainty.points} points, calibration error {uncertainty.ece:.3f}", flush=True)
-    pool = _frames(args, _cines(args.data, "training"), "pool", settings.every)
-    test = _frames(args, _cines(args.data, "test"), "test", settings.every)
+    pool = _frames(args, _cines(args.data, "training", schema=schema), "pool", settings.every)
+    test = _frames(args, _cines(args.data, "test", schema=schema), "test", settings.every)
     return Replay(student, student.state(), memory, uncertainty, pool, test, settings)
 
 
-def _cines(data: Path, split: str, *, most: int | None = None) -> list[LabelledCine]:
+def _cines(data: Path, split: str, *, schema: KeypointSchema, most: int | None = None) -> list[LabelledCine]:
     """Labelled cines of a split, up to a number of frames."""
     from monai_tavr.evaluation.frames import iterate_cines
     from monai_tavr.training.datasets import load_datalist
 
     found: list[LabelledCine] = []
     frames = 0
-    for cine in iterate_cines(load_datalist(data, split)):
+    for cine in iterate_cines(load_datalist(data, split), schema=schema):
         found.append(cine)
         frames += len(cine.frames)
         if most is not None and frames >= most:
@@ -212,7 +218,9 @@ def _calibrate(args: argparse.Namespace) -> int:
         raise ValueError(f"--every {args.every}: give at least 1")
     predictor = build_predictor(args)
     outputs, places, states = [], [], []
-    for labelled in tqdm(_cines(args.data, args.split), desc="calibrate", unit="cine", leave=False, disable=None):
+    for labelled in tqdm(
+        _cines(args.data, args.split, schema=predictor.schema), desc="calibrate", unit="cine", leave=False, disable=None
+    ):
         frames, truth = labelled.frames[:: args.every], {k.frame: k for k in labelled.label.frames}
         found, fit = cine_outputs(predictor, open_cine(labelled.image), frames)
         outputs.append(found)

@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from monai_tavr.dicom.writer import XAHeader, write_xa
-from monai_tavr.keypoints import TAVR11, Keypoints, load_schema
+from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, load_schema
 from monai_tavr.label import CineLabel, ImageInfo
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +31,7 @@ _SMALL = {
 class TinyNet(torch.nn.Module):
     """(B, 1, 64, 64) -> (B, K+G, 4): sixteen by sixteen pixels, one hidden layer."""
 
-    def __init__(self, schema: str = "tavr11") -> None:
+    def __init__(self, schema: str | KeypointSchema = "tavr11") -> None:
         super().__init__()
         schema = load_schema(schema)
         self.rows, self.keypoints = schema.num_keypoints + schema.num_groups, schema.num_keypoints
@@ -46,8 +46,8 @@ class TinyNet(torch.nn.Module):
         return torch.cat([raw[..., :2].sigmoid(), raw[..., 2:3], raw[..., 3:].sigmoid() * 0.1], dim=-1)
 
 
-def write_training_bundle(root: Path) -> Path:
-    """The bundle with weights that know nothing; the same every time."""
+def write_training_bundle(root: Path, *, schema: KeypointSchema = TAVR11) -> Path:
+    """The bundle, of TAVR11 by its configuration, with weights for ``schema`` that know nothing; the same every time."""
     (root / "configs").mkdir(parents=True)
     (root / "models").mkdir()
     train = yaml.safe_load((ROOT / "configs" / "train.yaml").read_text())
@@ -56,7 +56,7 @@ def write_training_bundle(root: Path) -> Path:
     (root / "configs" / "inference.yaml").write_text(yaml.safe_dump(inference))
     (root / "configs" / "metadata.json").write_text(json.dumps({"version": "7.7.7"}))
     torch.manual_seed(0)
-    torch.save(TinyNet().state_dict(), root / "models" / "model.pt")
+    torch.save(TinyNet(schema).state_dict(), root / "models" / "model.pt")
     return root
 
 
@@ -90,16 +90,16 @@ def square(patient: int, frame: int) -> tuple[int, int]:
     return 20 + 6 * frame, 18 + 8 * (patient % 4)
 
 
-def label_of(patient: int, cine: int = 1, *, frames: int = FRAMES) -> CineLabel:
+def label_of(patient: int, cine: int = 1, *, frames: int = FRAMES, schema: KeypointSchema = TAVR11) -> CineLabel:
     """All points near the square, 2 px apart; the contour group is absent on frame 0, and PT is unlabelled on frame 1."""
     labelled = []
     for frame in range(frames):
         x, y = square(patient, frame)
-        points: dict[str, tuple[float, float] | None] = {n: (x - 10.0 + 2 * i, float(y)) for i, n in enumerate(TAVR11.names)}
+        points: dict[str, tuple[float, float] | None] = {n: (x - 10.0 + 2 * i, float(y)) for i, n in enumerate(schema.names)}
         if frame == 0:
             points |= dict.fromkeys(("PT", "FE1", "FE2"), None)
         if frame == 1:
             del points["PT"]
-        labelled.append(Keypoints.from_points(TAVR11, points, frame=frame))
+        labelled.append(Keypoints.from_points(schema, points, frame=frame))
     image = ImageInfo(rows=SIZE, columns=SIZE, number_of_frames=FRAMES, sop_instance_uid=sop_of(patient, cine))
     return CineLabel(image=image, frames=tuple(labelled))

@@ -112,7 +112,7 @@ class Agreement:
         ] = {}  # frame -> current label, who changed it last, version that labelled it
         for version in versions:
             label = self._store.read(image_id, FINAL, version.number)
-            frames = {f: _followed(frames.get(f), label.frame(f), version) for f in version.frames}
+            frames = {f: _followed(frames.get(f), label.frame(f, schema=self._store.schema), version) for f in version.frames}
         judged = []
         for frame, (true, annotator, first) in frames.items():
             model, prediction = said.get(first, (None, None))

@@ -4,10 +4,10 @@ MONAI Label's own background tasks start a process that imports the whole app, b
 server's log, so they are not used; what clients see (:meth:`Training.status`) has their shape. Layout of the folder::
 
     state.json      the last training as clients see it; a server that was killed finds it and says so
-    runs/<key>/     one run: job, frozen labels, checkpoint, log; kept until the training is done or another one starts
+    runs/<key>/     one run: job, schema, frozen labels, checkpoint, log; kept until the training is done or another one starts
 
-A run's key is made of the labels, the weights it starts from and the learning rate: where they are the same, it goes on where it
-was stopped.
+A run's key is made of the labels, the weights it starts from, the schema and the learning rate: where they are the same, it goes
+on where it was stopped.
 """
 
 from __future__ import annotations
@@ -130,17 +130,23 @@ class Training:
             raise ValueError("there is no model to go on from")
         validated_on = [*parent.labels.get("validation_patients", ()), *parent.labels.get("validation_images", ())]
         snapshot = self._snapshot(self._models.trained_on(parent.id), validated_on)
-        run = self._folder / "runs" / _key(snapshot.digest, parent.weights_sha256, request.learning_rate)
+        run = (
+            self._folder
+            / "runs"
+            / _key(snapshot.digest, parent.weights_sha256, predictor.schema.to_yaml(), request.learning_rate)
+        )
         resumed = self._prepare(run, snapshot)
         labels = snapshot.record()
         job = {
             "bundle": str(predictor.bundle.root),
             "weights": str(self._models.weights(parent.id).resolve()),
+            "schema": str(run / "schema.yaml"),
             "device": str(predictor.device),
             "frames": labels["training"]["frames"],
             "split_by": snapshot.split_by,
             **vars(request),
         }
+        (run / "schema.yaml").write_text(predictor.schema.to_yaml(), encoding="utf-8")
         write_json_atomically(run / "job.json", job)
         self._audit.record(user, "train.start", model=parent.id, run=run.name)
         train, check = labels["training"], labels["validation"]

@@ -1,10 +1,10 @@
 """One training, in a process of its own: ``python -m label_app.lib.trainers.worker RUN``.
 
 The server starts it, listens to its standard output, and ends it when asked; and it ends itself when the server is gone. In the
-folder RUN lie ``job.json`` (written by the server: what to do) and ``data`` (a frozen datalist). It runs the bundle's own
-``configs/train.yaml``, then judges the new weights and those it started from on the same validation labels, and chooses
-thresholds. Standard output is one JSON object per line: ``{"progress": ...}``, ``{"line": words}``, ``{"error": words}``, and
-``{"result": ...}`` at the end. Everything is nice to the server's own work.
+folder RUN lie ``job.json`` (written by the server: what to do), ``schema.yaml`` and ``data`` (a frozen datalist). It runs the
+bundle's own ``configs/train.yaml``, then judges the new weights and those it started from on the same validation labels, and
+chooses thresholds. Standard output is one JSON object per line: ``{"progress": ...}``, ``{"line": words}``, ``{"error": words}``,
+and ``{"result": ...}`` at the end. Everything is nice to the server's own work.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ def _settings(run: Path, job: dict[str, Any], config: Path) -> dict[str, Any]:
     iterations = job["max_epochs"] * (job["frames"] // batch)
     return {
         "bundle_root": job["bundle"],
+        "schema": job["schema"],
         "dataset_dir": str(run / "data"),
         "more_training_dirs": [],
         "output_dir": str(run),
@@ -176,7 +177,7 @@ def _calibrate(run: Path, job: dict[str, Any], report: Report) -> None:
     from monai_tavr.cli import main as command
 
     arguments = ["--data", str(run / "data"), "--split", "val", "--out", str(run / "uncertainty.json")]
-    model = ["--bundle", job["bundle"], "--weights", str(run / "model.pt"), "--device", job["device"]]
+    model = ["--bundle", job["bundle"], "--weights", str(run / "model.pt"), "--schema", job["schema"], "--device", job["device"]]
     if command(["active-learning", "calibrate", *arguments, *model]):
         report({"line": "the uncertainty of the new model could not be calibrated"})
 
@@ -188,7 +189,7 @@ def _evaluate(run: Path, job: dict[str, Any], weights: Path) -> tuple[dict[str, 
     from monai_tavr.training.datasets import load_datalist
     from monai_tavr.training.handlers import ValidationScore
 
-    predictor = KeypointPredictor(job["bundle"], weights=weights, device=job["device"])
+    predictor = KeypointPredictor(job["bundle"], weights=weights, schema=job["schema"], device=job["device"])
     schema = predictor.schema
     predictor.postprocess = KeypointPostprocess(schema=schema)
     predictor.spread_floor = 0.0  # it is chosen with the thresholds
@@ -234,7 +235,9 @@ def main() -> int:
     try:
         report({"result": train(run, report)})
     except Exception as error:
-        cause = error.__cause__ or error  # MONAI wraps what went wrong in an expression of the configuration
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # MONAI wraps what went wrong in a configuration or a transform, level by level
+            cause = cause.__cause__
         words = str(getattr(cause, "reason", cause)).splitlines()
         (run / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         report({"error": f"{type(cause).__name__}: {words[0] if words else 'no reason given'}"})

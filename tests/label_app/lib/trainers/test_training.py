@@ -25,6 +25,7 @@ from label_app.lib.trainers.snapshot import take_snapshot
 from label_app.lib.trainers.train_request import TrainRequest
 from label_app.lib.trainers.training import Training, TrainingRunning
 from monai_tavr.bundle import sha256_of
+from monai_tavr.keypoints import TAVR11, KeypointSchema
 
 ANN = local_user("Ann")
 WORKER = """
@@ -55,6 +56,7 @@ class Predictor:
     weights: Path
     version: str = "1"
     device: str = "cpu"
+    schema: KeypointSchema = TAVR11
 
     @property
     def bundle(self) -> SimpleNamespace:
