@@ -154,6 +154,9 @@ class Bundle:
             )
         replaced = {} if schema is None else {"schema": load_schema(schema)}
         network, used_schema, image_size = self.content("network_def", "schema", "image_size", **replaced)
-        load_weights(network, path, defined_by=f"{self.root / _CONFIG}, network_def")
+        of = f"{self.root / _CONFIG}, network_def"
+        if schema is not None:
+            of += f" with schema {load_schema(used_schema).name} (monai-tavr extend adds groups to a model of fewer)"
+        load_weights(network, path, defined_by=of)
         height, width = (int(s) for s in image_size)
         return network.eval(), load_schema(used_schema), (height, width)

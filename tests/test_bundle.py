@@ -94,6 +94,8 @@ def test_another_schema_makes_another_network(tmp_path):
     assert len(network.visibility) == 10 + 3
     with pytest.raises(ValueError, match="weights do not fit the network of"):
         Bundle.find(root).network()
+    with pytest.raises(ValueError, match=r"network_def with schema TAVR11 \(monai-tavr extend adds groups to a model of fewer\)"):
+        Bundle.find(root).network(schema="tavr11")
 
 
 def test_missing_weights_say_how_to_get_some(tmp_path):
