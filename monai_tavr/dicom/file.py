@@ -5,6 +5,7 @@ The pixels stay on disk; a frame's bytes are read when it is decoded (PS3.10 fil
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -15,11 +16,13 @@ from typing import Any, BinaryIO
 import pydicom
 from pydicom import uid as dicom_uid
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 from monai_tavr.cine import CineError
+from monai_tavr.dicom.door import refusing_damage
+from monai_tavr.dicom.header import read_header
+from monai_tavr.dicom.limits import MOST_FRAMES
 from monai_tavr.files import FileStamp
 
 __all__ = ["CINE_CLASSES", "DicomFile", "NotXRayError", "is_dicom", "read_dicom"]
@@ -40,7 +43,6 @@ _CAPTURE_CLASSES = (
 _MODALITIES = ("XA", "RF")
 _PIXEL_DATA = 0x7FE00010
 _CMS_OID = bytes.fromhex("06092a864886f70d0107")  # PKCS #7, the envelope of a Secure DICOM File (PS3.15 D.1.1)
-_READ_ERRORS = (InvalidDicomError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError, EOFError, struct.error)
 
 
 class NotXRayError(CineError):
@@ -59,7 +61,7 @@ class DicomFile:
         pixel_start: offset of the first byte of PixelData's value.
         pixel_length: bytes of it, None for encapsulated (undefined length) data.
         stamp: what the file's content was known by when it was opened.
-        inflated: the value of PixelData where the file as a whole is deflated, else None.
+        inflated: the whole data set, in which ``pixel_start`` counts, where the file is deflated, else None.
     """
 
     path: Path
@@ -76,7 +78,7 @@ class DicomFile:
         return CineError(self.path, reason)
 
     def read(self, start: int, length: int) -> bytes:
-        """``length`` bytes of the file (or of the inflated pixels) from ``start``.
+        """``length`` bytes of the file (or of the inflated data set) from ``start``.
 
         Raises:
             CineError: the file was changed since it was opened, cannot be read any more, or has fewer bytes.
@@ -124,7 +126,7 @@ class DicomFile:
             if raw is None:
                 return None
             return tuple(float(v) for v in (raw if isinstance(raw, MultiValue | list) else [raw]))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
 
     def number(self, keyword: str, *, frame: int = 0) -> float | None:
@@ -142,6 +144,11 @@ class DicomFile:
         found = self.number(keyword)
         return int(found) if found is not None and found.is_integer() else None
 
+    @property
+    def number_of_frames(self) -> int:
+        """What the header says; 1 where it says nothing."""
+        return self.whole("NumberOfFrames") or 1
+
 
 def is_dicom(path: Path) -> bool:
     """Whether the file says that it is DICOM (PS3.10 7.1)."""
@@ -156,30 +163,23 @@ def read_dicom(path: Path) -> DicomFile:
         CineError: not DICOM, not an X-ray image, damaged, encrypted, or in a form that no decoder here reads.
     """
     file = _read_header(path)
-    _refuse_other_objects(file)
-    _refuse_other_pixels(file)
+    with refusing_damage(path, "the DICOM header"):
+        _refuse_other_objects(file)
+        _refuse_other_pixels(file)
     return file
 
 
 def _read_header(path: Path) -> DicomFile:
-    try:
-        with path.open("rb") as stream:
-            part10 = is_dicom(path)
-            dataset = pydicom.dcmread(stream, stop_before_pixels=True) if part10 else _read_headerless(path, stream)
-            syntax = _transfer_syntax(dataset)
-            if syntax == dicom_uid.DeflatedExplicitVRLittleEndian:
-                return _read_deflated(path, syntax, FileStamp.of_stream(stream))
-            vr, length = _pixel_element(stream, dataset)
-            return DicomFile(path, dataset, syntax, vr, stream.tell(), length, FileStamp.of_stream(stream))
-    except CineError:
-        raise
-    except zlib.error as error:
-        raise CineError(path, "the deflated data are damaged or truncated; fetch the file again") from error
-    except OSError as error:
-        raise CineError(path, f"cannot be read ({error.strerror or error})") from error
-    except _READ_ERRORS as error:
-        # the error's own text may quote the header, and with it the patient
-        raise CineError(path, f"the DICOM header is damaged ({type(error).__name__}); fetch the file again") from None
+    with refusing_damage(path, "the DICOM header"), path.open("rb") as stream:
+        stamp = FileStamp.of_stream(stream)
+        try:
+            dataset, pixels = read_header(stream) if is_dicom(path) else (_read_headerless(path, stream), stream)
+        except zlib.error:
+            raise CineError(path, "the deflated data are damaged or truncated; fetch the file again") from None
+        vr, length = _pixel_element(pixels, dataset)
+        start = pixels.tell()
+        inflated = pixels.getvalue() if isinstance(pixels, io.BytesIO) else None  # shares its memory
+        return DicomFile(path, dataset, _transfer_syntax(dataset), vr, start, length, stamp, inflated)
 
 
 def _read_headerless(path: Path, stream: BinaryIO) -> FileDataset:
@@ -207,15 +207,6 @@ def _transfer_syntax(dataset: FileDataset) -> UID:
     if not little:
         return dicom_uid.ExplicitVRBigEndian
     return dicom_uid.ImplicitVRLittleEndian if implicit else dicom_uid.ExplicitVRLittleEndian
-
-
-def _read_deflated(path: Path, syntax: UID, stamp: FileStamp) -> DicomFile:
-    dataset = pydicom.dcmread(path)
-    data = dataset.get("PixelData")
-    vr = "" if data is None else dataset["PixelData"].VR
-    if data is not None:
-        del dataset.PixelData
-    return DicomFile(path, dataset, syntax, vr, 0, None if data is None else len(data), stamp, data)
 
 
 def _pixel_element(stream: BinaryIO, dataset: FileDataset) -> tuple[str, int | None]:
@@ -274,5 +265,5 @@ def _refuse_other_pixels(file: DicomFile) -> None:
     if allocated not in (8, 16) or stored is None or stored > allocated:
         raise file.error(f"{stored} bits stored in {allocated} allocated are not supported; 1 to 16 in 8 or 16 are")
     frames = file.whole("NumberOfFrames") if file.value("NumberOfFrames") is not None else 1
-    if frames is None or frames < 1:
-        raise file.error("NumberOfFrames is not a positive number: the header is damaged")
+    if frames is None or not 1 <= frames <= MOST_FRAMES:
+        raise file.error("NumberOfFrames is not a positive number that a cine can have: the header is damaged")

@@ -16,14 +16,25 @@ from pydicom import uid as dicom_uid
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 
+from monai_tavr.cine import CineError
+from monai_tavr.dicom.code_stream import (
+    JPEG_2000,
+    JPEG_LOSSLESS,
+    JPEG_LS,
+    JPEG_SEQUENTIAL,
+    CodeStream,
+    read_code_stream,
+)
+from monai_tavr.dicom.door import refusing_damage
 from monai_tavr.dicom.file import DicomFile
+from monai_tavr.dicom.limits import plausible_frame
+from monai_tavr.dicom.run_length import decode_rle
 
 __all__ = ["FrameDecoder"]
 
 # Decoders of each syntax in the order they are tried. Only those that refuse damaged data where the choice exists: pylibjpeg
 # returns a wrong picture from half a JPEG-LS stream, pyjpegls an error.
 _PLUGINS = {
-    dicom_uid.RLELossless: ("pylibjpeg",),
     dicom_uid.JPEGBaseline8Bit: ("pillow",),
     dicom_uid.JPEGExtended12Bit: ("pylibjpeg",),
     dicom_uid.JPEGLossless: ("gdcm", "pylibjpeg"),
@@ -38,6 +49,20 @@ _PLUGINS = {
 }
 # their decoders paint what is missing and say nothing
 _HUFFMAN = (dicom_uid.JPEGBaseline8Bit, dicom_uid.JPEGExtended12Bit, dicom_uid.JPEGLossless, dicom_uid.JPEGLosslessSV1)
+_LOSSLESS = (
+    dicom_uid.RLELossless,
+    dicom_uid.JPEGLossless,
+    dicom_uid.JPEGLosslessSV1,
+    dicom_uid.JPEGLSLossless,
+    dicom_uid.JPEG2000Lossless,
+    dicom_uid.HTJ2KLossless,
+    dicom_uid.HTJ2KLosslessRPCL,
+)
+_KINDS = {
+    **dict.fromkeys(_HUFFMAN, (*JPEG_SEQUENTIAL, *JPEG_LOSSLESS)),
+    **dict.fromkeys((dicom_uid.JPEGLSLossless, dicom_uid.JPEGLSNearLossless), JPEG_LS),
+    **dict.fromkeys((syntax for syntax in _PLUGINS if "2000" in syntax.name), JPEG_2000),
+}
 _ITEM, _DELIMITER = 0xFFFEE000, 0xFFFEE0DD
 _TRUNCATED = "the pixel data end too early: the file is truncated; fetch it again"
 
@@ -57,7 +82,7 @@ class FrameDecoder:
     def __init__(self, file: DicomFile) -> None:
         self._file = file
         self.rows, self.columns = int(file.dataset.Rows), int(file.dataset.Columns)
-        self.number_of_frames = file.whole("NumberOfFrames") or 1
+        self.number_of_frames = file.number_of_frames
         self._allocated, self._stored = int(file.dataset.BitsAllocated), int(file.dataset.BitsStored)
         self._signed = file.whole("PixelRepresentation") == 1
         high_bit = file.whole("HighBit")
@@ -67,7 +92,7 @@ class FrameDecoder:
             raise file.error(f"transfer syntax {file.syntax} is unknown; convert the file to an uncompressed one")
         if not file.syntax.is_encapsulated:
             self._check_native()
-        elif file.syntax not in _PLUGINS:
+        elif file.syntax not in (dicom_uid.RLELossless, *_PLUGINS):
             raise file.error(f"transfer syntax {file.syntax.name} is not supported; convert the file to JPEG Lossless or raw")
         else:
             self._frames = self._index_fragments()
@@ -86,7 +111,7 @@ class FrameDecoder:
         expected = self._bytes_per_frame * self.number_of_frames
         if file.pixel_length is None:
             raise file.error(f"compressed pixel data in the uncompressed syntax {file.syntax.name}: the header is damaged")
-        there = file.stamp.size - file.pixel_start if file.inflated is None else len(file.inflated)
+        there = file.stamp.size - file.pixel_start if file.inflated is None else len(file.inflated) - file.pixel_start
         if min(there, file.pixel_length) < expected:
             there = min(there, file.pixel_length)
             raise file.error(f"{there} of {expected} bytes of pixel data: the file is truncated; fetch it again")
@@ -117,7 +142,25 @@ class FrameDecoder:
     def _decode(self, index: int) -> np.ndarray:
         file = self._file
         data = b"".join(file.read(*fragment) for fragment in self._frames[index])
-        self._check_code_stream(data, index)
+        if file.syntax == dicom_uid.RLELossless:
+            precision, values = self._allocated, self._runs(data, index)
+        else:
+            precision = self._check_stream(data, index)
+            values = self._values(data, index)
+        top = int(values.max())
+        if self._signed or not top >> min(precision, self._stored):
+            return values
+        if top >> precision:
+            raise file.error(f"frame {index} holds grey levels beyond its {precision} bits: the pixel data are damaged")
+        if file.syntax in _LOSSLESS and not self._has_embedded_overlay:
+            raise file.error(
+                f"frame {index} holds grey levels beyond the {self._stored} bits stored: header and pixels do not agree"
+            )
+        return np.minimum(values, values.dtype.type((1 << self._stored) - 1))  # lossy data may overshoot when coded with more
+
+    def _values(self, data: bytes, index: int) -> np.ndarray:
+        """(H, W) unsigned samples of a code stream that was checked."""
+        file = self._file
         options = {
             "index": 0,
             "raw": True,
@@ -136,29 +179,63 @@ class FrameDecoder:
         reasons = []
         for plugin in _PLUGINS[file.syntax]:
             try:
-                values, _ = get_decoder(file.syntax).as_array(encapsulate([data]), decoding_plugin=plugin, **options)  # type: ignore[arg-type]
-            except Exception as error:  # decoders raise whatever they like
-                reasons.append(str(error).strip().splitlines()[-1].strip())
-                continue
-            # lossy data may overshoot the stored bits when coded with more
-            return values if self._signed else np.minimum(values, values.dtype.type((1 << self._stored) - 1))
-        raise file.error(f"frame {index} cannot be decoded ({file.syntax.name}): {'; '.join(reasons)}; fetch the file again")
+                with refusing_damage(file.path, "the code stream"):
+                    values, _ = get_decoder(file.syntax).as_array(encapsulate([data]), decoding_plugin=plugin, **options)  # type: ignore[arg-type]
+                return values
+            except CineError as error:
+                reasons.append(f"{plugin} says that {error.reason}")
+        raise file.error(f"frame {index} cannot be decoded ({file.syntax.name}): {'; '.join(reasons)}")
 
-    def _check_code_stream(self, data: bytes, index: int) -> None:
-        if self._file.syntax == dicom_uid.RLELossless:
-            return  # its decoder counts the pixels
+    @property
+    def _has_embedded_overlay(self) -> bool:
+        """Whether unused bits hold an overlay, as retired files have it."""
+        groups = range(0x6000, 0x6020, 2)
+        return any((group, 0x0102) in self._file.dataset and self._file.dataset[group, 0x0102].value for group in groups)
+
+    def _runs(self, data: bytes, index: int) -> np.ndarray:
+        """(H, W) unsigned samples of an RLE frame."""
+        try:
+            return decode_rle(data, rows=self.rows, columns=self.columns, samples=self._allocated // 8)
+        except ValueError as error:
+            raise self._file.error(f"frame {index} is damaged: {error}; fetch the file again") from None
+
+    def _check_stream(self, data: bytes, index: int) -> int:
+        """Bits that a sample may have; CineError where the stream is not whole or not what the header describes."""
+        file = self._file
         if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
-            raise self._file.error(f"frame {index} has no end marker: the pixel data are truncated; fetch the file again")
-        size = _code_stream_size(data)
-        if size is None:
-            raise self._file.error(f"frame {index} is not a {self._file.syntax.name} stream: the pixel data are damaged")
-        if size != (self.rows, self.columns, 1):
-            raise self._file.error(
-                f"frame {index} is coded as {size[0]} x {size[1]} pixels of {size[2]} sample(s), the header says "
-                f"{self.rows} x {self.columns} of 1: header and pixels do not belong together"
+            raise file.error(f"frame {index} has no end marker: the pixel data are truncated; fetch the file again")
+        try:
+            stream = read_code_stream(data)
+        except ValueError as error:
+            raise file.error(f"frame {index} is damaged: {error}; fetch the file again") from None
+        if (stream.rows, stream.columns, stream.components) != (self.rows, self.columns, 1):
+            raise file.error(
+                f"frame {index} is coded as {stream.rows} x {stream.columns} pixels of {stream.components} sample(s), the header "
+                f"says {self.rows} x {self.columns} of 1: header and pixels do not belong together"
             )
-        if self._file.syntax in _HUFFMAN and not _is_complete(data):
-            raise self._file.error(f"frame {index} does not hold its whole picture: the data are damaged; fetch the file again")
+        if reason := self._contradiction(stream):
+            raise file.error(f"frame {index} {reason}: header and pixels do not belong together")
+        if file.syntax in _HUFFMAN and not _is_complete(stream, data):
+            raise file.error(f"frame {index} does not hold its whole picture: the data are damaged; fetch the file again")
+        return stream.precision
+
+    def _contradiction(self, stream: CodeStream) -> str | None:
+        """What in a stream is not as its transfer syntax and the header have it (PS3.5 8.2, A.4)."""
+        syntax = self._file.syntax
+        _, first, _, last = stream.scan
+        if stream.kind not in _KINDS[syntax]:
+            return f"is no {syntax.name} stream"
+        if stream.precision > self._allocated:
+            return f"has samples of {stream.precision} bits where {self._allocated} are allocated"
+        if syntax == dicom_uid.JPEGLosslessSV1 and first != 1:
+            return f"is coded with predictor {first} where the transfer syntax has 1"
+        if syntax == dicom_uid.JPEGLSLossless and first != 0:
+            return f"is coded with a tolerance of {first} grey levels in a lossless syntax"
+        if stream.kind in (*JPEG_LOSSLESS, *JPEG_LS) and last & 15:
+            return f"lacks {last & 15} bits of its samples"
+        if syntax in _LOSSLESS and stream.kind in JPEG_2000 and not stream.reversible:
+            return "is coded by a wavelet that loses detail in a lossless syntax"
+        return None
 
     def _index_fragments(self) -> list[list[Fragment]]:
         """The fragments of each frame, in order; nothing but item headers is read."""
@@ -168,6 +245,14 @@ class FrameDecoder:
         table, *fragments = self._items()
         if not fragments:
             raise file.error("there are no frames in the pixel data; fetch the file again")
+        if self.number_of_frames > len(fragments):
+            raise file.error(
+                f"{len(fragments)} fragment(s) of pixel data cannot hold the header's {self.number_of_frames} frame(s): it is "
+                "damaged, or the file is truncated; fetch it again"
+            )
+        coded = sum(length for _, length in fragments)
+        if not plausible_frame(self.rows, self.columns, coded):
+            raise file.error(f"{self.rows} x {self.columns} pixels in {coded} bytes: the header is damaged; fetch the file again")
         offsets = self._offsets(table)
         if offsets:
             return self._group_by_offsets(fragments, offsets)
@@ -232,38 +317,10 @@ class FrameDecoder:
         return frames[:-1]
 
 
-def _is_complete(data: bytes) -> bool:
+def _is_complete(stream: CodeStream, data: bytes) -> bool:
     from monai_tavr.dicom.jpeg import is_complete_jpeg  # brings numba, which only these syntaxes need
 
     try:
-        return is_complete_jpeg(data)
+        return is_complete_jpeg(stream, data)
     except ValueError:
         return False
-
-
-def _code_stream_size(data: bytes) -> tuple[int, int, int] | None:
-    """(rows, columns, components) that a JPEG, JPEG-LS or JPEG 2000 stream states of itself; None when it is none."""
-    try:
-        if data[:2] == b"\xff\xd8":
-            return _jpeg_size(data)
-        start = data.find(b"\xff\x4f\xff\x51")  # SOC and SIZ, perhaps within a JP2 box
-        if start == 0 or (start > 0 and data[4:8] == b"jP  "):
-            width, height, left, top = struct.unpack_from(">4L", data, start + 8)
-            return height - top, width - left, struct.unpack_from(">H", data, start + 40)[0]
-    except (struct.error, IndexError):
-        pass
-    return None
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int, int] | None:
-    position = 2
-    while data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
-        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # start of frame
-            rows, columns, components = struct.unpack_from(">HHB", data, position + 5)
-            return rows, columns, components
-        position += 2 + struct.unpack_from(">H", data, position + 2)[0]
-    return None

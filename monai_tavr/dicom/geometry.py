@@ -21,7 +21,7 @@ __all__ = ["cine_info"]
 
 def cine_info(file: DicomFile) -> CineInfo:
     """Everything the header says that this project uses."""
-    count = file.whole("NumberOfFrames") or 1
+    count = file.number_of_frames
     detector = _spacing(file, "ImagerPixelSpacing")
     return CineInfo(
         path=file.path,

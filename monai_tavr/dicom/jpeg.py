@@ -7,85 +7,53 @@ that was cut, lost a piece or was overwritten runs out of codes, or mostly leave
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
 
+from monai_tavr.dicom.code_stream import JPEG_LOSSLESS, JPEG_SEQUENTIAL, CodeStream, HuffmanTable
+
 __all__ = ["is_complete_jpeg"]
 
-_LOSSLESS, _SEQUENTIAL = (0xC3,), (0xC0, 0xC1)
 _SURPLUS_BITS = 64  # some encoders end a scan with more padding than the seven bits of the standard
 
 
-@dataclass
-class _Header:
-    frame_type: int = 0
-    rows: int = 0
-    columns: int = 0
-    components: int = 0
-    restart_interval: int = 0
-    tables: dict[int, np.ndarray] = field(default_factory=dict)  # class << 4 | identifier -> codes by their next 16 bits
-    scan_tables: int = 0
-    scan_start: int = 0
+def is_complete_jpeg(stream: CodeStream, data: bytes) -> bool:
+    """Whether the one scan of a JPEG holds exactly its picture.
 
+    Args:
+        stream: the header of ``data``.
+        data: the JPEG.
 
-def is_complete_jpeg(data: bytes) -> bool:
-    """Whether the one scan of the JPEG holds exactly its picture. Raises ValueError when it is no JPEG of this kind."""
+    Raises:
+        ValueError: it is no JPEG of this kind, or lacks the tables of its scan.
+    """
+    lossless = stream.kind in JPEG_LOSSLESS
+    if stream.components != 1 or not (lossless or stream.kind in JPEG_SEQUENTIAL):
+        raise ValueError("neither a lossless nor a sequential JPEG of one component")
+    selected = stream.scan[0]
     try:
-        header = _read_header(data)
-        lossless = header.frame_type in _LOSSLESS
-        if header.components != 1 or header.frame_type not in (*_LOSSLESS, *_SEQUENTIAL):
-            raise ValueError("neither a lossless nor a sequential JPEG of one component")
-        dc = header.tables[header.scan_tables >> 4]
-        ac = dc if lossless else header.tables[0x10 | (header.scan_tables & 15)]
-    except (struct.error, IndexError, KeyError) as error:
-        raise ValueError("the JPEG header is damaged") from error
-    units = header.rows * header.columns if lossless else -(-header.rows // 8) * -(-header.columns // 8)
-    scan = np.frombuffer(data, np.uint8)[header.scan_start :]
-    return bool(_walk(scan, units, header.restart_interval, lossless, dc, ac))
+        dc = _lookup(stream.tables[selected >> 4])
+        ac = dc if lossless else _lookup(stream.tables[0x10 | (selected & 15)])
+    except KeyError:
+        raise ValueError("the JPEG lacks a Huffman table") from None
+    units = stream.rows * stream.columns if lossless else -(-stream.rows // 8) * -(-stream.columns // 8)
+    scan = np.frombuffer(data, np.uint8)[stream.scan_start :]
+    return bool(_walk(scan, units, stream.restart_interval, stream.precision + 1 if lossless else 0, dc, ac))
 
 
-def _read_header(data: bytes) -> _Header:
-    header = _Header()
-    position = 2
-    while True:
-        if data[position] != 0xFF:
-            raise ValueError("the JPEG header is damaged")
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
-            continue
-        (length,) = struct.unpack_from(">H", data, position + 2)
-        body = data[position + 4 : position + 2 + length]
-        position += 2 + length
-        if marker == 0xC4:
-            _read_tables(body, header.tables)
-        elif marker == 0xDD:
-            (header.restart_interval,) = struct.unpack(">H", body)
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC8, 0xCC):
-            header.frame_type = marker
-            _, header.rows, header.columns, header.components = struct.unpack_from(">BHHB", body)
-        elif marker == 0xDA:
-            header.scan_tables, header.scan_start = body[2], position
-            return header
-
-
-def _read_tables(body: bytes, tables: dict[int, np.ndarray]) -> None:
-    """Huffman tables as (65536,) int32: what the next 16 bits begin with, as length << 8 | symbol, 0 for no code."""
-    while body:
-        counts = body[1:17]
-        symbols = iter(body[17 : 17 + sum(counts)])
-        table = np.zeros(65536, np.int32)
-        code = 0  # of the length at hand, moved to the top of 16 bits
-        for length, count in enumerate(counts, start=1):
-            for _ in range(count):
-                table[code : code + (1 << (16 - length))] = length << 8 | next(symbols, 0)
-                code += 1 << (16 - length)
-        tables[body[0]] = table
-        body = body[17 + sum(counts) :]
+@lru_cache(maxsize=16)  # the frames of a cine mostly share their tables
+def _lookup(table: HuffmanTable) -> np.ndarray:
+    """(65536,) int32: what the next 16 bits begin with, as length << 8 | symbol, 0 for no code."""
+    found, symbols = np.zeros(65536, np.int32), iter(table.symbols)
+    code = 0  # of the length at hand, moved to the top of 16 bits
+    for length, count in enumerate(table.counts, start=1):
+        for _ in range(count):
+            found[code : code + (1 << (16 - length))] = length << 8 | next(symbols)
+            code += 1 << (16 - length)
+    return found
 
 
 def _compiled(function: Callable[..., bool]) -> Callable[..., bool]:
@@ -96,8 +64,12 @@ def _compiled(function: Callable[..., bool]) -> Callable[..., bool]:
 
 
 @_compiled
-def _walk(scan, units, restart_interval, lossless, dc, ac):  # type: ignore[no-untyped-def]
-    """Whether ``scan`` (bytes after the scan header) holds ``units`` samples or blocks, and then its end."""
+def _walk(scan, units, restart_interval, most_bits, dc, ac):  # type: ignore[no-untyped-def]
+    """Whether ``scan`` (bytes after the scan header) holds ``units`` samples or blocks, and then its end.
+
+    ``most_bits`` of a lossless difference; 0 for a sequential JPEG. More of them tell of samples of a higher precision.
+    """
+    lossless = most_bits > 0
     position, window, have = 0, np.uint64(0), 0  # `window` holds the next `have` bits at its low end
     for unit in range(units):
         if restart_interval > 0 and unit > 0 and unit % restart_interval == 0:
@@ -127,6 +99,8 @@ def _walk(scan, units, restart_interval, lossless, dc, ac):  # type: ignore[no-u
             entry = dc[peek] if index == 0 else ac[peek]
             symbol = entry & 0xFF
             size = symbol if index == 0 else symbol & 15
+            if lossless and size > most_bits:
+                return False
             if lossless and size == 16:
                 size = 0  # a difference of 32768 has no further bits
             have -= (entry >> 8) + size

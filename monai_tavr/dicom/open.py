@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_tavr.cine import Cine, CineError
+from monai_tavr.cine import Cine, CineError, CineInfo
+from monai_tavr.dicom.door import refusing_damage
 from monai_tavr.dicom.file import DicomFile, NotXRayError, is_dicom, read_dicom
 from monai_tavr.dicom.frames import FrameDecoder
 from monai_tavr.dicom.geometry import cine_info
@@ -51,8 +52,7 @@ def open_cine(path: str | os.PathLike[str], *, voi: bool = True) -> Cine:
         return open_pictures([path], path=path)
     if kind == "nifti":
         return open_nifti(path)
-    file = read_dicom(path)
-    return Cine(cine_info(file), _DicomFrames([file], voi))
+    return _dicom_cine(read_dicom(path), voi)
 
 
 def open_series(paths: Sequence[str | os.PathLike[str]], *, voi: bool = True) -> Cine:
@@ -129,7 +129,7 @@ def _series(file: DicomFile) -> str:
 
 
 def _is_single_frame(file: DicomFile) -> bool:
-    return (file.whole("NumberOfFrames") or 1) == 1
+    return file.number_of_frames == 1
 
 
 def _open_folder(folder: Path, voi: bool) -> Cine:
@@ -141,7 +141,7 @@ def _open_folder(folder: Path, voi: bool) -> Cine:
             raise CineError(folder, "the folder holds no X-ray frames; give a folder of DICOM, PNG or JPEG files")
         return open_pictures(sorted(pictures, key=_natural_order), path=folder)
     if len(files) == 1:
-        return Cine(cine_info(files[0]), _DicomFrames(files, voi))
+        return _dicom_cine(files[0], voi)
     series: dict[str, list[DicomFile]] = {}
     for file in files:
         series.setdefault(_series(file), []).append(file)
@@ -165,7 +165,8 @@ def _series_cine(folder: Path, files: list[DicomFile], voi: bool) -> Cine:
     cines = sum(not _is_single_frame(file) for file in files)
     if cines:
         raise CineError(folder, f"of several files, {cines} of {len(files)} are cines by themselves; open one of them")
-    infos = [cine_info(file) for file in files]
+    frames = _DicomFrames(files, voi)
+    infos = [_info(file) for file in files]
     first = infos[0]
     for frame, info in enumerate(infos):
         if (info.rows, info.columns) != (first.rows, first.columns):
@@ -184,7 +185,17 @@ def _series_cine(folder: Path, files: list[DicomFile], voi: bool) -> Cine:
         frame_sop_instance_uids=tuple(i.sop_instance_uid or "" for i in infos),
         instance_number=None,
     )
-    return Cine(info, _DicomFrames(files, voi))
+    return Cine(info, frames)
+
+
+def _dicom_cine(file: DicomFile, voi: bool) -> Cine:
+    frames = _DicomFrames([file], voi)  # proves that the pixels are there, before anything is made for each frame
+    return Cine(_info(file), frames)
+
+
+def _info(file: DicomFile) -> CineInfo:
+    with refusing_damage(file.path, "the DICOM header"):
+        return cine_info(file)
 
 
 class _DicomFrames:
@@ -193,12 +204,16 @@ class _DicomFrames:
     def __init__(self, files: list[DicomFile], voi: bool) -> None:
         self._files, self._voi = files, voi
         self._grey: dict[tuple[int, int], GreyScale] = {}
-        self._decoders = [FrameDecoder(file) for file in files]
+        self._decoders = []
+        for file in files:
+            with refusing_damage(file.path, "the DICOM header"):
+                self._decoders.append(FrameDecoder(file))
 
     def __call__(self, index: int) -> np.ndarray:
         which, frame = (index, 0) if len(self._files) > 1 else (0, index)
-        stored = self._decoders[which](frame)
-        return self._grey_scale(which, frame).apply(stored, voi=self._voi)
+        with refusing_damage(self._files[which].path, f"frame {frame}"):
+            stored = self._decoders[which](frame)
+            return self._grey_scale(which, frame).apply(stored, voi=self._voi)
 
     def _grey_scale(self, which: int, frame: int) -> GreyScale:
         file = self._files[which]

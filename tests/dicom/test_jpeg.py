@@ -9,10 +9,15 @@ import pytest
 from PIL import Image
 from xa_files import asymmetric_frames
 
+from monai_tavr.dicom.code_stream import read_code_stream
 from monai_tavr.dicom.jpeg import is_complete_jpeg
 from monai_tavr.dicom.writer import SYNTAXES, _encode
 
 END = b"\xff\xd9"
+
+
+def complete(data: bytes) -> bool:
+    return is_complete_jpeg(read_code_stream(data), data)
 
 
 def _jpeg(frame: np.ndarray, **options: int | bool) -> bytes:
@@ -41,8 +46,8 @@ STREAMS = _streams()
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_whole_streams_are_complete(name: str) -> None:
-    assert is_complete_jpeg(STREAMS[name])
-    assert is_complete_jpeg(STREAMS[name] + b"\0")  # padding of the fragment
+    assert complete(STREAMS[name])
+    assert complete(STREAMS[name] + b"\0")  # padding of the fragment
 
 
 @pytest.mark.parametrize("name", ["lossless-8", "lossless-12", "lossless-16", "baseline", "optimised", "restarts"])
@@ -50,7 +55,7 @@ def test_cut_streams_with_an_end_marker_put_on_are_not(name: str) -> None:
     whole = STREAMS[name]
     start = whole.index(b"\xff\xda") + 30
     for length in np.linspace(start, len(whole) - 12, 25).astype(int):
-        assert not is_complete_jpeg(whole[:length] + END)
+        assert not complete(whole[:length] + END)
 
 
 @pytest.mark.parametrize("name", ["lossless-8", "lossless-12", "lossless-16", "baseline", "optimised", "restarts"])
@@ -58,7 +63,7 @@ def test_streams_that_lost_a_piece_are_not(name: str) -> None:
     whole = STREAMS[name]
     start = whole.index(b"\xff\xda") + 30
     for first in np.linspace(start, len(whole) - 150, 25).astype(int):
-        assert not is_complete_jpeg(whole[:first] + whole[first + 100 :])
+        assert not complete(whole[:first] + whole[first + 100 :])
 
 
 @pytest.mark.parametrize("rows", [61, 63])
@@ -68,17 +73,11 @@ def test_a_stream_of_another_height_is_not(rows: int) -> None:
     at = whole.index(b"\xff\xc3") + 5
     assert whole[at : at + 2] == bytes([0, 62])
     whole[at + 1] = rows
-    assert not is_complete_jpeg(bytes(whole))
-
-
-@pytest.mark.parametrize("data", [b"\xff\xd8", b"\xff\xd8\xff\xd9", b"", STREAMS["baseline"][:300]])
-def test_a_damaged_header_is_an_error(data: bytes) -> None:
-    with pytest.raises(ValueError, match="JPEG header is damaged"):
-        is_complete_jpeg(data)
+    assert not complete(bytes(whole))
 
 
 def test_colour_and_progressive_pictures_are_not_of_this_kind() -> None:
     frame = asymmetric_frames()[0]
     for other in (_jpeg(np.stack([frame] * 3, axis=2)), _jpeg(frame, progressive=True)):
         with pytest.raises(ValueError, match="neither a lossless nor a sequential"):
-            is_complete_jpeg(other)
+            complete(other)
