@@ -114,7 +114,7 @@ class Cine:
 
     def __init__(self, info: CineInfo, load: Callable[[int], np.ndarray]) -> None:
         self.info = info
-        self._load = load
+        self.load = load
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -126,10 +126,10 @@ class Cine:
         return f"Cine({str(i.path)!r}, {i.number_of_frames} frames of {i.rows} x {i.columns})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"info": self.info, "_load": self._load}
+        return {"info": self.info, "load": self.load}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["info"], state["_load"])  # type: ignore[misc]
+        self.__init__(state["info"], state["load"])  # type: ignore[misc]
 
     def frame(self, index: int) -> np.ndarray:
         """One frame (H, W) of float32 grey levels, a copy of the caller's own.
@@ -142,7 +142,7 @@ class Cine:
             raise IndexError(f"{self.info.path}: there is no frame {index}; frames are 0 to {len(self) - 1}")
         with self._lock:
             if index not in self._cache:
-                self._cache[index] = self._load(index)
+                self._cache[index] = self.load(index)
                 if len(self._cache) > _CACHED_FRAMES:
                     self._cache.popitem(last=False)
             self._cache.move_to_end(index)

@@ -1,7 +1,8 @@
 """``monai-tavr benchmark``: the figures that the documentation states, measured anew.
 
 ``predict``: how long a cine takes, and which stage of it. ``tracking``: the error between labelled key frames, of a straight
-line, of the model and of tracking, against labels that none of them saw.
+line, of the model and of tracking, against labels that none of them saw. ``read``: what it costs to decode frames in a process of
+their own, as the server does.
 """
 
 from __future__ import annotations
@@ -25,24 +26,28 @@ if TYPE_CHECKING:
     from monai_tavr.keypoints import Keypoints
     from monai_tavr.predictor import KeypointPredictor
 
-__all__ = ["BetweenKeys", "add_arguments", "between_keys", "run", "time_predict"]
+__all__ = ["BetweenKeys", "add_arguments", "between_keys", "run", "time_predict", "time_reading"]
 
 _EPILOG = """examples:
   monai-tavr benchmark predict --source run.dcm --repeat 5 --json speed.json
   monai-tavr benchmark tracking --data data --split test --every 12 --json tracking.json
+  monai-tavr benchmark read --source run.dcm
 
 predict: seconds from the file to the points, and the share of reading, preparing, network and decoding; without --source a
 cine of 60 noisy frames, 512 x 512. Seconds of all cores together (cpu) say more than seconds of the clock on a busy machine.
 tracking: every N-th frame and the last are key frames and take their labels; on the others the error in pixels of a straight line
-between the key frames, of the model alone, and of tracking; and how often each is right about whether a point is there."""
+between the key frames, of the model alone, and of tracking; and how often each is right about whether a point is there.
+read: median milliseconds to decode a frame in this process, and in one of its own, as the server does."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.epilog = _EPILOG
-    parser.add_argument("what", choices=["predict", "tracking"], help="what to measure")
-    parser.add_argument("--source", type=Path, metavar="PATH", help="predict: the cine (default: 60 noisy frames)")
-    parser.add_argument("--repeat", type=int, default=5, metavar="N", help="predict: how often, after a first time (default: 5)")
+    parser.add_argument("what", choices=["predict", "tracking", "read"], help="what to measure")
+    parser.add_argument("--source", type=Path, metavar="PATH", help="predict, read: the cine (predict: default 60 noisy frames)")
+    parser.add_argument(
+        "--repeat", type=int, default=5, metavar="N", help="predict, read: how often, after a first time (default: 5)"
+    )
     parser.add_argument("--data", type=Path, metavar="DATALIST", help="tracking: datalist JSON, or the folder that holds it")
     parser.add_argument(
         "--split", choices=["train", "val", "test", "all"], default="test", help="tracking: which patients (default: test)"
@@ -59,12 +64,55 @@ def run(args: argparse.Namespace) -> int:
 
     if args.repeat < 1 or args.every < 2:
         raise ValueError(f"--repeat must be at least 1 and --every at least 2, got {args.repeat} and {args.every}")
-    predictor = build_predictor(args)
-    report = _predict(predictor, args) if args.what == "predict" else _tracking(predictor, args)
-    report |= {"model": predictor.author, "precision": predictor.precision, "device": str(predictor.device)}
+    if args.what == "read":
+        report = _read(args)
+    else:
+        predictor = build_predictor(args)
+        report = _predict(predictor, args) if args.what == "predict" else _tracking(predictor, args)
+        report |= {"model": predictor.author, "precision": predictor.precision, "device": str(predictor.device)}
     if args.json is not None:
         write_json_atomically(args.json, report)
     return 0
+
+
+# ---- reading
+
+
+def time_reading(source: Path, *, repeat: int) -> dict[str, float]:
+    """Milliseconds per frame.
+
+    Args:
+        source: a DICOM cine.
+        repeat: how often every frame is decoded; a first time is not counted.
+
+    Returns:
+        Medians: ``inside`` this process, ``outside`` it, and their difference ``cost``.
+    """
+    import numpy as np
+
+    from monai_tavr.dicom import open_cine
+    from monai_tavr.dicom.sandbox import Sandbox
+
+    box = Sandbox(processes=1)
+    medians = {}
+    for name, cine in (("inside", open_cine(source)), ("outside", box.open_series([source]))):
+        times = []
+        for turn in range(repeat + 1):
+            for frame in range(len(cine)):
+                begun = time.perf_counter()
+                cine.load(frame)
+                times += [time.perf_counter() - begun] if turn else []
+        medians[name] = 1000 * float(np.median(times))
+    box.close()
+    return medians | {"cost": medians["outside"] - medians["inside"]}
+
+
+def _read(args: argparse.Namespace) -> dict[str, Any]:
+    if args.source is None:
+        raise ValueError("benchmark read needs --source: a DICOM cine")
+    report = time_reading(args.source, repeat=args.repeat)
+    print("milliseconds per frame: {inside:.2f} in this process, {outside:.2f} in one of its own: {cost:+.2f}".format(**report))
+    return report
 
 
 # ---- speed

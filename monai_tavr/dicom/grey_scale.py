@@ -121,17 +121,24 @@ class GreyScale:
         return -(1 << (self.bits_stored - 1)) if self.signed else 0
 
     def apply(self, stored: np.ndarray, *, voi: bool = True) -> np.ndarray:
-        """What the display shows.
+        """Grey levels of stored values.
 
         Args:
-            stored: (H, W) grey levels as whole numbers, as in the file.
-            voi: False = without the VOI step, the grey levels of the modality.
+            stored: (H, W) as the file holds them.
+            voi: apply the VOI LUT or window.
 
         Returns:
-            (H, W) float32 grey levels.
+            (H, W) float32, bright is high.
         """
-        table = _table(self, voi)
-        return table.take(stored.astype(np.int32) - self.lowest if self.signed else stored)
+        return self.table(voi=voi).take(self.places(stored))
+
+    def table(self, *, voi: bool = True) -> np.ndarray:
+        """(2^bits_stored,) float32: the grey level of every stored value, from the lowest up; read-only."""
+        return _table(self, voi)
+
+    def places(self, stored: np.ndarray) -> np.ndarray:
+        """Where in the table stored values (H, W) stand: (H, W) unsigned."""
+        return (stored.astype(np.int32) - self.lowest).astype(np.uint16) if self.signed else stored
 
     @classmethod
     def from_dicom(cls, value: Callable[[str], Any], *, little_endian: bool = True) -> GreyScale:

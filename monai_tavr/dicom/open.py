@@ -23,7 +23,7 @@ from monai_tavr.dicom.geometry import cine_info
 from monai_tavr.dicom.grey_scale import GreyScale
 from monai_tavr.dicom.pictures import PICTURE_SUFFIXES, is_nifti, is_picture, open_nifti, open_pictures
 
-__all__ = ["find_cines", "open_cine", "open_series"]
+__all__ = ["DicomFrames", "find_cines", "open_cine", "open_series"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ def _series_cine(folder: Path, files: list[DicomFile], voi: bool) -> Cine:
     cines = sum(not _is_single_frame(file) for file in files)
     if cines:
         raise CineError(folder, f"of several files, {cines} of {len(files)} are cines by themselves; open one of them")
-    frames = _DicomFrames(files, voi)
+    frames = DicomFrames(files, voi)
     infos = [_info(file) for file in files]
     first = infos[0]
     for frame, info in enumerate(infos):
@@ -189,7 +189,7 @@ def _series_cine(folder: Path, files: list[DicomFile], voi: bool) -> Cine:
 
 
 def _dicom_cine(file: DicomFile, voi: bool) -> Cine:
-    frames = _DicomFrames([file], voi)  # proves that the pixels are there, before anything is made for each frame
+    frames = DicomFrames([file], voi)  # proves that the pixels are there, before anything is made for each frame
     return Cine(_info(file), frames)
 
 
@@ -198,7 +198,7 @@ def _info(file: DicomFile) -> CineInfo:
         return cine_info(file)
 
 
-class _DicomFrames:
+class DicomFrames:
     """Frame index -> (H, W) float32, from one multi-frame file or from several single-frame files."""
 
     def __init__(self, files: list[DicomFile], voi: bool) -> None:
@@ -210,10 +210,20 @@ class _DicomFrames:
                 self._decoders.append(FrameDecoder(file))
 
     def __call__(self, index: int) -> np.ndarray:
+        places, table = self.tabled(index)
+        return table.take(places)
+
+    def tabled(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """A frame as places (H, W), uint8 or uint16, in a table (2^bits,) of float32 grey levels: a quarter of the bytes.
+
+        Raises:
+            CineError: the frame's data are damaged.
+        """
         which, frame = (index, 0) if len(self._files) > 1 else (0, index)
         with refusing_damage(self._files[which].path, f"frame {frame}"):
             stored = self._decoders[which](frame)
-            return self._grey_scale(which, frame).apply(stored, voi=self._voi)
+            grey = self._grey_scale(which, frame)
+            return grey.places(stored), grey.table(voi=self._voi)
 
     def _grey_scale(self, which: int, frame: int) -> GreyScale:
         file = self._files[which]

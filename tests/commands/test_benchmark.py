@@ -71,3 +71,14 @@ def test_wrong_settings_are_refused(bundle: Path, data: Path, capsys) -> None:
     assert "needs --data" in capsys.readouterr().err
     assert run(bundle, "tracking", "--data", data, "--every", 1) == 2
     assert "--every at least 2" in capsys.readouterr().err
+
+
+def test_reading_in_a_process_of_its_own_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_xa(tmp_path / "a.dcm", np.zeros((3, 64, 64), np.uint8), syntax="rle")
+    assert (
+        main(["benchmark", "read", "--source", str(tmp_path / "a.dcm"), "--repeat", "2", "--json", str(tmp_path / "r.json")]) == 0
+    )
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["outside"] == pytest.approx(report["inside"] + report["cost"])
+    assert "in one of its own" in capsys.readouterr().out
+    assert main(["benchmark", "read"]) == 2

@@ -121,7 +121,16 @@ class FrameScan:
             self._weights, self._known = predictor.weights_sha256, {}
 
     def _run(self) -> None:
-        """Until every image is known; the next request starts it again."""
+        """Until every image is known; the next request starts it again, whatever ended it."""
+        try:
+            self._scan_all()
+        except BaseException as error:
+            logger.warning("the scan stops (%s)", type(error).__name__)
+            with self._changed:
+                self._running = False
+                self._changed.notify_all()
+
+    def _scan_all(self) -> None:
         while (task := self._next()) is not None:
             (entry, predictor), began = task, time.monotonic()
             found: ScannedImage | None = None
@@ -131,7 +140,7 @@ class FrameScan:
                 logger.warning("the scan stops: %s", error)
                 self._budget = 0
                 continue
-            except Exception as error:  # one damaged image must not end the scan; its name stays out of the log
+            except BaseException as error:  # one damaged image must not end the scan; its name stays out of the log
                 logger.warning("an image cannot be scored (%s)", type(error).__name__)
             with self._changed:
                 if predictor.weights_sha256 == self._weights:

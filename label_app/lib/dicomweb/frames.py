@@ -14,14 +14,14 @@ import numpy as np
 import pydicom
 from PIL import Image
 from pydicom.encaps import get_frame
-from pydicom.pixels import pixel_array
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
 
-from label_app.lib.images.cine_files import open_instances
+from label_app.lib.images.cine_files import open_instances, samples_of
 from label_app.lib.images.study_index import Instance, whole
+from monai_tavr.dicom.header import read_header
 from monai_tavr.files import FileStamp
 
-__all__ = ["decoded_frame", "media_type", "rendered_frame", "stored_frame"]
+__all__ = ["media_type", "rendered_frame", "stored_frame"]
 
 _OFFSET_TABLES = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 _MEDIA_TYPES = {  # PS3.18 table 8.7.3-5
@@ -57,7 +57,7 @@ def stored_frame(instance: Instance, index: int) -> tuple[bytes, str]:
     """
     syntax = UID(instance.transfer_syntax_uid)
     if syntax == ExplicitVRBigEndian:  # 8-bit samples may lie in swapped pairs, which pydicom knows
-        return decoded_frame(instance, index), ExplicitVRLittleEndian
+        return samples_of(instance, index), ExplicitVRLittleEndian
     if syntax == DeflatedExplicitVRLittleEndian:
         length = _native_length(instance)
         with instance.opened() as stream:
@@ -78,13 +78,6 @@ def stored_frame(instance: Instance, index: int) -> tuple[bytes, str]:
         stream.seek(index * length, io.SEEK_CUR)
         frame = _complete(stream.read(length), length)
     return frame, ExplicitVRLittleEndian
-
-
-def decoded_frame(instance: Instance, index: int) -> bytes:
-    """A frame's samples as Explicit VR Little Endian stores them, whatever the file's transfer syntax."""
-    with instance.opened() as stream:
-        samples = pixel_array(stream, index=index, raw=True)
-    return np.ascontiguousarray(samples, samples.dtype.newbyteorder("<")).tobytes()
 
 
 def rendered_frame(instance: Instance, index: int, *, image_format: str = "JPEG", size: int | None = None) -> bytes:
@@ -125,5 +118,8 @@ def _complete(frame: bytes, length: int) -> bytes:
 
 @lru_cache(maxsize=2)  # a deflated file can only be read from its beginning
 def _inflated(instance: Instance, stamp: FileStamp) -> bytes:
+    """The pixel data of a deflated file."""
     with instance.opened() as stream:
-        return bytes(pydicom.dcmread(stream).PixelData)
+        _, inflated = read_header(stream)
+        _enter_pixel_data(inflated, ExplicitVRLittleEndian)
+        return inflated.read()

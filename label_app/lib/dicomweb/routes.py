@@ -11,17 +11,17 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
-import pydicom
 from fastapi import APIRouter, HTTPException, Request
 from fastapi import Path as PathParameter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from label_app.lib.dicomweb.frames import decoded_frame, media_type, rendered_frame, stored_frame
+from label_app.lib.dicomweb.frames import media_type, rendered_frame, stored_frame
 from label_app.lib.dicomweb.query import instance_result, matches, page, series_result, study_result
-from label_app.lib.images.cine_files import UNREADABLE, reason_of
+from label_app.lib.images.cine_files import UNREADABLE, reason_of, samples_of
 from label_app.lib.images.study_index import Instance, StudyIndex
+from monai_tavr.dicom.header import read_header
 
 __all__ = ["Uid", "add_study_search", "dicom_json", "dicomweb_router"]
 
@@ -193,7 +193,7 @@ def _metadata(instance: Instance) -> dict[str, Any]:
     """All attributes but pixels, private elements and oversized values."""
     try:
         with instance.opened() as stream:
-            dataset = pydicom.dcmread(stream, stop_before_pixels=True)
+            dataset, _ = read_header(stream)
         dataset.remove_private_tags()
         for element in list(dataset):
             if isinstance(element.value, bytes) and len(element.value) > _LARGE_ELEMENT:
@@ -243,7 +243,7 @@ def _wants_uncompressed(accept: str) -> bool:
 def _frame_part(instance: Instance, index: int, decoded: bool) -> tuple[str, bytes]:
     try:
         if decoded and media_type(instance.transfer_syntax_uid) != "application/octet-stream":
-            frame, syntax = decoded_frame(instance, index), str(ExplicitVRLittleEndian)
+            frame, syntax = samples_of(instance, index), str(ExplicitVRLittleEndian)
         else:
             frame, syntax = stored_frame(instance, index)
     except UNREADABLE as error:

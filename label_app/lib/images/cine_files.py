@@ -1,4 +1,4 @@
-"""The files of a registered image as one cine."""
+"""The files of a registered image as one cine, read and decoded outside the server's own process."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from pathlib import Path
 from pydicom.errors import InvalidDicomError
 
 from label_app.lib.images.study_index import Instance
-from monai_tavr.dicom import Cine, CineError, open_series
+from monai_tavr.dicom import Cine, CineError
+from monai_tavr.dicom.sandbox import Sandbox
 from monai_tavr.files import FileStamp
 
-__all__ = ["UNREADABLE", "open_instances", "reason_of"]
+__all__ = ["UNREADABLE", "open_instances", "reason_of", "samples_of"]
 
 _OPEN_CINES = 4  # each keeps its last frames: 32 MiB of 1024 x 1024 pixels
+_SANDBOX = Sandbox()  # its processes start with the first image that somebody looks at
 _REPLACED = "the file was replaced after it was listed; load the study list again"
 
 UNREADABLE = (  # what reading and decoding raise for damaged files
@@ -53,12 +55,22 @@ def open_instances(instances: Sequence[Instance]) -> Cine:
 
 @lru_cache(maxsize=_OPEN_CINES)
 def _open(files: tuple[tuple[Path, FileStamp, str], ...]) -> Cine:
-    cine = open_series([path for path, _, _ in files])
+    cine = _SANDBOX.open_series([path for path, _, _ in files])
     info = cine.info
     for (path, stamp, sop_uid), found in zip(files, info.frame_sop_instance_uids or [info.sop_instance_uid], strict=True):
         if found != sop_uid or FileStamp.of(path) != stamp:
             raise CineError(path, _REPLACED)
     return cine
+
+
+def samples_of(instance: Instance, index: int) -> bytes:
+    """The samples of a frame (0-based) as Explicit VR Little Endian stores them, whatever the file's transfer syntax.
+
+    Raises:
+        CineError: the file is damaged, or was replaced.
+    """
+    path = instance.path
+    return _SANDBOX.samples(path, instance.stamp or FileStamp.of(path), index)
 
 
 def reason_of(error: Exception) -> str:

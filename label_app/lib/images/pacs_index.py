@@ -20,6 +20,7 @@ from label_app.lib.images.instance_cache import InstanceCache
 from label_app.lib.images.pacs_client import PacsClient
 from label_app.lib.images.pacs_error import PacsError
 from label_app.lib.images.study_index import ImageEntry, Instance, StudyIndex, is_uid, whole
+from monai_tavr.dicom.limits import MOST_FRAMES
 
 __all__ = ["PacsIndex", "PacsInstance"]
 
@@ -158,9 +159,14 @@ class PacsIndex(StudyIndex):
                     continue
                 for header in self.client.instances(study_uid, series_uid):
                     whole_header = _joined(study, series, header)
-                    if is_uid(str(header.get("SOPInstanceUID") or "")):
-                        whole_header.Modality = modality
-                        yield PacsInstance(self._with_size(whole_header), self._fetch)
+                    if not is_uid(str(header.get("SOPInstanceUID") or "")):
+                        continue
+                    whole_header.Modality = modality
+                    instance = PacsInstance(self._with_size(whole_header), self._fetch)
+                    if instance.number_of_frames <= MOST_FRAMES:
+                        yield instance
+                    else:
+                        logger.warning("studies: left out 1 instance: its header is damaged")
 
     def _with_size(self, header: Dataset) -> Dataset:
         """An archive need not know an image's size when it searches; its header does."""

@@ -22,10 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
+from monai_tavr.dicom.header import read_header
+from monai_tavr.dicom.limits import MOST_FRAMES
 from monai_tavr.files import FileStamp
 
 __all__ = ["ImageEntry", "Instance", "StudyIndex", "is_uid", "whole"]
@@ -93,11 +94,17 @@ class Instance:
 
     @classmethod
     def from_file(cls, path: Path) -> Instance:
-        """Read a file's header. Raises whatever pydicom raises for a file that is damaged or not DICOM."""
+        """Read a file's header.
+
+        Raises:
+            Exception: whatever pydicom raises for a file that is damaged or not DICOM.
+        """
         with path.open("rb") as stream:
             stamp = FileStamp.of_stream(stream)
-            header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=_HEADER_TAGS)
+            header, _ = read_header(stream, specific_tags=_HEADER_TAGS)
         is_image = whole(header, "Rows") > 0 and whole(header, "Columns") > 0
+        if whole(header, "NumberOfFrames") > min(MOST_FRAMES, stamp.size):
+            raise ValueError("the header states more frames than the file has bytes")
         return cls(
             path=path,
             header=header,

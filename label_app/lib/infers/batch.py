@@ -78,7 +78,9 @@ class BatchPrediction:
             try:
                 self._predict(image)
                 failed = 0
-            except Exception as error:  # one damaged image must not keep the others waiting
+            except (
+                BaseException
+            ) as error:  # one damaged image must not keep the others waiting; decoders panic with no `Exception`
                 failed = 1
                 self._say(state, f"{image}: {_words(error)}")
             with self._lock:
@@ -108,7 +110,7 @@ class BatchPrediction:
             state["details"] = [*state["details"], words][-_LINES:]
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     """What is meant for people; other words may quote paths."""
     return str(error) if isinstance(error, PacsError) else str(getattr(error, "msg", type(error).__name__))  # MONAI Label's
 

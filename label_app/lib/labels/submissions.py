@@ -131,7 +131,7 @@ def _attend(queue: SimpleQueue[tuple[ImageEntry, LabelVersion]], listener: Liste
         entry, version = queue.get()
         try:
             listener(entry, version)
-        except Exception as error:  # one image's trouble is not the next one's; its words may hold a path
+        except BaseException as error:  # one image's trouble is not the next one's; its words may hold a path
             logger.warning("after a submit: %s", type(error).__name__)
             logger.debug("after a submit", exc_info=True)
 

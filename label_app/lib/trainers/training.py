@@ -195,7 +195,7 @@ class Training:
         """Take in what the process says until it ends, and publish what it made. Whatever happens, the training ends."""
         try:
             self._listen(process, run, parent, labels, user)
-        except Exception as error:
+        except BaseException as error:
             logger.exception("the training could not be finished")
             self._end("ERROR", f"the training could not be finished ({type(error).__name__}); the server's log says more")
 

@@ -81,3 +81,32 @@ def test_frames_of_no_known_size_cannot_be_read(client: Client, studies: Path) -
 def test_a_frame_is_sent_once(client: Client) -> None:
     assert client.get(f"{INSTANCE}/frames/1,2,3").status_code == 200
     assert client.get(f"{INSTANCE}/frames/1,2,1").status_code == 400
+
+
+@pytest.mark.parametrize("frames", [b"999999999 ", b"1048577 "])
+def test_more_frames_than_bytes_are_no_image(client: Client, studies: Path, frames: bytes) -> None:
+    """The pool of frames to label holds an entry for each of them."""
+    path = studies / "Doe_John_1.dcm"
+    dataset = pydicom.dcmread(path)
+    dataset.NumberOfFrames = int(frames)
+    dataset.save_as(path)
+    assert SOP not in {i["id"] for i in client.get("/tavr/images").json()}
+
+
+def test_a_decoder_that_dies_costs_one_request(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    from label_app.lib.images import cine_files
+    from monai_tavr.dicom import sandbox
+
+    cine_files._SANDBOX.close()
+    cine_files._open.cache_clear()
+    script = (
+        "import os, signal; from monai_tavr.dicom import open as opener, sandbox_worker\n"
+        "opener.FrameDecoder.__call__ = lambda *a: os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "sandbox_worker.main()"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox, "_WORKER", (sandbox.sys.executable, "-c", script))
+        answer = client.get(f"/tavr/frames/{SOP}/0.png")
+        assert (answer.status_code, "Doe" in answer.text) == (422, False)
+        assert "process that read it ended" in answer.text
+    assert client.get(f"/tavr/frames/{SOP}/0.png").status_code == 200

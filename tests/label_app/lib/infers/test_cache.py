@@ -260,18 +260,25 @@ def test_a_batch_goes_on_after_a_damaged_image_and_can_be_stopped() -> None:
             raise MONAILabelException(MONAILabelError.INVALID_INPUT, "damaged")
         if image == "worse":
             raise RuntimeError("/studies/Doe_John.dcm")
+        if image == "panic":
+            raise BaseException("of a decoder, which no `except Exception` sees")
 
     batch = BatchPrediction(predict)
     assert batch.status() is None
     assert batch.stop() is None
-    batch.start(["a", "bad", "worse", "c"], model="m")
+    batch.start(["a", "bad", "worse", "panic", "c"], model="m")
     with pytest.raises(BatchRunning):
         batch.start(["d"], model="m")
     go.set()
     wait(lambda: not batch.running)
     state = batch.status() or {}
-    assert (state["status"], state["progress"]) == ("DONE", {"done": 4, "images": 4, "failed": 2})
-    assert state["details"][1:] == ["bad: damaged", "worse: RuntimeError", "4 image(s) predicted, 2 of them failed"]
+    assert (state["status"], state["progress"]) == ("DONE", {"done": 5, "images": 5, "failed": 3})
+    assert state["details"][1:] == [
+        "bad: damaged",
+        "worse: RuntimeError",
+        "panic: BaseException",
+        "5 image(s) predicted, 3 of them failed",
+    ]
     go.clear()
     batch.start(["e", "f"], model="m")
     wait(lambda: seen[-1] == "e")
@@ -279,4 +286,4 @@ def test_a_batch_goes_on_after_a_damaged_image_and_can_be_stopped() -> None:
     go.set()
     batch.start(["g"], model="m")
     wait(lambda: not batch.running)
-    assert seen == ["a", "bad", "worse", "c", "e", "g"]
+    assert seen == ["a", "bad", "worse", "panic", "c", "e", "g"]
