@@ -2,9 +2,9 @@
 
 A server opens files that anybody may have made, and native decoders trust their input. The header checks of
 :mod:`monai_tavr.dicom.code_stream` refuse the damage that is known; what is not known ends a process of this pool, which has
-limits of memory and time and is replaced. Processes start with the first file, sleep while there is nothing to do, and end with the
-program. They get paths and give JSON, which cannot harm whoever reads it, and pixels in shared memory: well under a millisecond per
-frame (``monai-tavr benchmark read``).
+limits of memory and time and is replaced. Processes start with the first file, sleep while there is nothing to do, and end with
+the program. They get paths and give JSON, which cannot harm whoever reads it, and pixels in shared memory, which costs well under a
+millisecond per frame (``monai-tavr benchmark read``).
 """
 
 from __future__ import annotations
