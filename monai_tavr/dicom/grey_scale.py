@@ -124,20 +124,27 @@ class GreyScale:
         """Grey levels of stored values.
 
         Args:
-            stored: (H, W) as the file holds them.
+            stored: (H, W) stored intensities, as the file holds them.
             voi: apply the VOI LUT or window.
 
         Returns:
-            (H, W) float32, bright is high.
+            (H, W) float32 grey levels, bright is high.
         """
         return self.table(voi=voi).take(self.places(stored))
 
     def table(self, *, voi: bool = True) -> np.ndarray:
-        """(2^bits_stored,) float32: the grey level of every stored value, from the lowest up; read-only."""
+        """(N,) float32, read-only: the grey level of each of the N = 2^bits_stored stored values, from the lowest up."""
         return _table(self, voi)
 
     def places(self, stored: np.ndarray) -> np.ndarray:
-        """Where in the table stored values (H, W) stand: (H, W) unsigned."""
+        """Where in :attr:`table` stored values stand.
+
+        Args:
+            stored: (H, W) stored intensities.
+
+        Returns:
+            (H, W) indices, unsigned.
+        """
         return (stored.astype(np.int32) - self.lowest).astype(np.uint16) if self.signed else stored
 
     @classmethod

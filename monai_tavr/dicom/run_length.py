@@ -24,7 +24,7 @@ def decode_rle(data: bytes, *, rows: int, columns: int, samples: int) -> np.ndar
         samples: bytes per pixel, 1 or 2; each has a segment, the most significant first.
 
     Returns:
-        (H, W) uint8 or uint16.
+        (H, W) stored intensities, uint8 or uint16.
 
     Raises:
         ValueError: the frame does not hold these pixels.

@@ -3,8 +3,8 @@
 A server opens files that anybody may have made, and native decoders trust their input. The header checks of
 :mod:`monai_tavr.dicom.code_stream` refuse the damage that is known; what is not known ends a process of this pool, which has
 limits of memory and time and is replaced. Processes start with the first file, sleep while there is nothing to do, and end with
-the program. They get paths and give JSON, which cannot harm whoever reads it, and pixels in shared memory, which costs well under a
-millisecond per frame (``monai-tavr benchmark read``).
+the program. They get paths and give JSON, which cannot harm whoever reads it, and pixels in shared memory, which costs well under
+a millisecond per frame (``monai-tavr benchmark read``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -154,9 +154,8 @@ class _Worker:
             )
         finally:
             os.close(shared)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._requests, self._replies = self._process.stdin, self._process.stdout
+        # Popen gives both where it is told PIPE, which a type checker cannot know
+        self._requests, self._replies = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         try:
             self._reply(_START_SECONDS)
         except BaseException:

@@ -97,6 +97,7 @@ class Instance:
         """Read a file's header.
 
         Raises:
+            ValueError: more frames than the file can hold.
             Exception: whatever pydicom raises for a file that is damaged or not DICOM.
         """
         with path.open("rb") as stream:
