@@ -27,8 +27,10 @@ class XAReader(ImageReader):
     """Reads everything that `open_cine` opens as (F, H, W) float32, frames as channels; a still is (1, H, W).
 
     The affine is the identity over (row, column) indices, so it records what spatial transforms do in native pixels. Metadata:
-    ``spacing`` (x, y) mm, ``frame_times`` (F,) ms, ``frames`` (F,) indices in the file, ``primary_angle``, ``secondary_angle``
-    degrees, the UIDs, ``number_of_frames`` of the file; NaN and "" stand for unknown, because MONAI's collation knows no None.
+    ``spacing`` (x, y) mm in the patient, ``detector_spacing`` (x, y) mm, ``frame_times`` (F,) ms, ``frames`` (F,) indices in the
+    file, ``primary_angle``, ``secondary_angle`` degrees, ``shutter`` (left, top, right, bottom) pixels, ``bits_stored`` and
+    ``photometric_interpretation``, the UIDs, ``number_of_frames`` of the file; NaN, 0 bits and "" stand for unknown, because
+    MONAI's collation knows no None.
 
     Args:
         voi: apply the VOI LUT or window.
@@ -80,6 +82,10 @@ def _metadata(cine: Cine, frames: list[int], shape: tuple[int, ...]) -> dict[str
         MetaKeys.SPATIAL_SHAPE: np.array(shape[1:]),
         MetaKeys.ORIGINAL_CHANNEL_DIM: 0,
         "spacing": np.array(info.spacing or (unknown, unknown)),
+        "detector_spacing": np.array(info.detector_spacing or (unknown, unknown)),
+        "shutter": np.array(info.shutter or (unknown,) * 4, float),
+        "bits_stored": info.bits_stored or 0,
+        "photometric_interpretation": info.photometric_interpretation or "",
         "frames": np.array(frames),
         "frame_times": times,
         "number_of_frames": info.number_of_frames,
