@@ -130,7 +130,7 @@ def _target(args: argparse.Namespace) -> Format | None:
 
 def _sources(args: argparse.Namespace, failed: list[tuple[str, str]]) -> list[_Source]:
     """The inputs with their formats; a folder of a format that is a file stands for its files."""
-    from monai_tavr.formats.guess import guess_format
+    from monai_tavr.formats.guess import NO_LABELS, guess_format
 
     found: list[_Source] = []
     for path in args.inputs:
@@ -140,7 +140,8 @@ def _sources(args: argparse.Namespace, failed: list[tuple[str, str]]) -> list[_S
             form = FORMATS[args.source] if args.source else guess_format(path)
             files = [path]
             if path.is_dir() and not form.is_folder:
-                files = sorted(p for p in path.rglob("*") if p.is_file() and p.name.lower().endswith(form.extensions))
+                named = (p for p in path.rglob("*") if p.name.lower().endswith(form.extensions) and p.name not in NO_LABELS)
+                files = sorted(p for p in named if p.is_file())
                 if not files:
                     raise ValueError(f"no {form.title} (*{form.extensions[0]}) in this folder")
             found += [_Source((file,), form) for file in files]

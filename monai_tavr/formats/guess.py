@@ -10,7 +10,10 @@ from monai_tavr.formats.checks import read_json
 from monai_tavr.formats.label_json import SCHEMA_ID
 from monai_tavr.formats.table import FORMATS, Format
 
-__all__ = ["format_of_name", "guess_format"]
+__all__ = ["NO_LABELS", "format_of_name", "guess_format"]
+
+NO_LABELS = ("datalist.json", "phantom.json")
+"""Files that lie beside labels in the folder of a data set and hold none."""
 
 
 def guess_format(path: str | os.PathLike[str]) -> Format:
@@ -50,7 +53,8 @@ def _of_folder(path: Path) -> str | None:
         return "prepared"
     if any("ann" in folders for _, folders, _ in os.walk(path)):
         return "supervisely"
-    first = next((p for p in sorted(path.iterdir()) if p.is_file() and p.suffix == ".json"), None)
+    found = (p for p in sorted(path.rglob("*.json")) if p.is_file() and p.name not in NO_LABELS)
+    first = next(found, None)
     return None if first is None or guess_format(first).name != "json" else "json"  # what predict wrote
 
 
