@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pydicom
 from highdicom.sr import (
     ContainerContentItem,
     ContentItem,
@@ -23,6 +22,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from monai_tavr.cine import CineInfo
+from monai_tavr.dicom.header import read_header
 from monai_tavr.formats.dicom_sr import codes as sr_codes
 from monai_tavr.formats.dicom_sr.codes import children, number_of
 from monai_tavr.label import ImageInfo
@@ -54,7 +54,8 @@ def image_headers(image: CineInfo) -> list[Dataset]:
     headers: dict[str, Dataset] = {}
     for file in files:
         try:
-            header = pydicom.dcmread(file, stop_before_pixels=True)
+            with file.open("rb") as stream:
+                header, _ = read_header(stream)
         except InvalidDicomError:
             continue  # what else lies in the folder
         headers[str(header.get("SOPInstanceUID"))] = header

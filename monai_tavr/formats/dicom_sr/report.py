@@ -19,7 +19,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from highdicom.sr import (
     CodeContentItem,
     CodedConcept,
@@ -43,6 +42,7 @@ from pydicom.valuerep import DA, TM
 
 from monai_tavr import __version__
 from monai_tavr.cine import CineInfo
+from monai_tavr.dicom.header import read_header
 from monai_tavr.files import replacing
 from monai_tavr.formats.dicom_sr import codes as sr_codes
 from monai_tavr.formats.dicom_sr.image import (
@@ -264,7 +264,7 @@ def read_keypoints_sr(source: str | os.PathLike[str] | Dataset, *, schema: Keypo
     where = "report" if isinstance(source, Dataset) else str(source)
     content = None if isinstance(source, Dataset) else Path(source).read_bytes()
     try:
-        dataset = source if isinstance(source, Dataset) else pydicom.dcmread(io.BytesIO(content or b""))
+        dataset = source if isinstance(source, Dataset) else read_header(io.BytesIO(content or b""))[0]
         is_ours = is_keypoints_sr(dataset)
         name = str(children(dataset, sr_codes.SCHEMA)[0].TextValue) if is_ours else ""
     except InvalidDicomError as error:

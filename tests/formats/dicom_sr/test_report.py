@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.dicom_sr import Algorithm, is_keypoints_sr, keypoints_sr, read_keypoints_sr, write_keypoints_sr
@@ -193,6 +194,18 @@ def test_what_is_not_ours_is_refused(tmp_path: Path) -> None:
     group.ContentSequence = [item for item in group.ContentSequence if item not in children(group, codes.DCM.Finding)]
     with pytest.raises(ValueError, match="damaged"):
         read_keypoints_sr(report)
+
+
+def test_a_deflated_report_is_read_within_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deflated (PS3.5 A.5), 100 kB can stand for 100 MB; of a report nobody needs that."""
+    image = header_of(tmp_path)
+    report = keypoints_sr(label_of(image), [image])
+    report.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    report.save_as(tmp_path / "deflated.dcm")
+    assert len(read_keypoints_sr(tmp_path / "deflated.dcm").frames) == len(label_of(image).frames)
+    monkeypatch.setattr("monai_tavr.dicom.header.inflates_to", lambda deflated: 2000)
+    with pytest.raises(ValueError, match="inflates to more than"):
+        read_keypoints_sr(tmp_path / "deflated.dcm")
 
 
 def test_the_tools_are_there() -> None:
