@@ -153,7 +153,14 @@ class DicomFile:
 def is_dicom(path: Path) -> bool:
     """Whether the file says that it is DICOM (PS3.10 7.1)."""
     with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
+        return _says_dicom(stream)
+
+
+def _says_dicom(stream: BinaryIO) -> bool:
+    """The same of an open file, which is left at its beginning."""
+    head = stream.read(132)
+    stream.seek(0)
+    return head[128:] == b"DICM"
 
 
 def read_dicom(path: Path) -> DicomFile:
@@ -173,7 +180,7 @@ def _read_header(path: Path) -> DicomFile:
     with refusing_damage(path, "the DICOM header"), path.open("rb") as stream:
         stamp = FileStamp.of_stream(stream)
         try:
-            dataset, pixels = read_header(stream) if is_dicom(path) else (_read_headerless(path, stream), stream)
+            dataset, pixels = read_header(stream) if _says_dicom(stream) else (_read_headerless(path, stream), stream)
         except zlib.error:
             raise CineError(path, "the deflated data are damaged or truncated; fetch the file again") from None
         vr, length = _pixel_element(pixels, dataset)

@@ -100,28 +100,26 @@ def _files_of(folder: Path) -> list[Path]:
 def _cines_of_folder(folder: Path) -> list[Path]:
     files = _files_of(folder)
     pictures = [p for p in files if p.suffix.lower() in PICTURE_SUFFIXES or is_nifti(p)]
-    cines, good = _sort_dicom(files)
-    is_series = len(good) > 1 and len(good) == len(cines) and len({_series(f) for f in good}) == 1
+    found = _sort_dicom(files)
+    good = [file for file in found.values() if file is not None]
+    is_series = len(good) > 1 and len(good) == len(found) and len({_series(f) for f in good}) == 1
     if is_series and all(_is_single_frame(f) for f in good):
         return [folder, *pictures]
-    return [*cines, *pictures]
+    return [*found, *pictures]
 
 
-def _sort_dicom(files: Iterable[Path]) -> tuple[list[Path], list[DicomFile]]:
-    """(X-ray files, good and damaged; the good ones opened). Other DICOM objects are left out, with a line in the log."""
-    paths, opened = [], []
+def _sort_dicom(files: Iterable[Path]) -> dict[Path, DicomFile | None]:
+    """X-ray files, opened; None for a damaged one. Other DICOM objects are left out, with a line in the log."""
+    found: dict[Path, DicomFile | None] = {}
     for path in files:
         try:
-            if not is_dicom(path):
-                continue
-            opened.append(read_dicom(path))
+            if is_dicom(path):
+                found[path] = read_dicom(path)
         except NotXRayError as error:
             _LOGGER.info("left out: %s", error)
-            continue
         except (CineError, OSError):
-            pass  # opening it again will say why
-        paths.append(path)
-    return paths, opened
+            found[path] = None  # opening it again will say why
+    return found
 
 
 def _series(file: DicomFile) -> str:
@@ -133,8 +131,8 @@ def _is_single_frame(file: DicomFile) -> bool:
 
 
 def _open_folder(folder: Path, voi: bool) -> Cine:
-    paths, _ = _sort_dicom(_files_of(folder))
-    files = [read_dicom(path) for path in paths]  # a damaged one is an error here
+    found = _sort_dicom(_files_of(folder))
+    files = [file or read_dicom(path) for path, file in found.items()]  # a damaged one is an error here
     if not files:
         pictures = [p for p in _files_of(folder) if p.suffix.lower() in PICTURE_SUFFIXES]
         if not pictures:

@@ -32,6 +32,8 @@ from xa_files import asymmetric_frames, edit, group, item, run_tool, write_edite
 
 from monai_tavr.dicom import CineError, find_cines, open_cine, open_series
 from monai_tavr.dicom import frames as dicom_frames
+from monai_tavr.dicom import open as dicom_open
+from monai_tavr.dicom.file import read_dicom
 from monai_tavr.dicom.frames import FrameDecoder
 from monai_tavr.dicom.writer import SYNTAXES, XAHeader, write_xa
 
@@ -524,11 +526,10 @@ def test_a_file_that_changes_is_an_error_of_its_frame(tmp_path: Path) -> None:
 def test_an_unreadable_file_is_found_and_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_xa(tmp_path / "a.dcm", asymmetric_frames())
 
-    def forbidden(path: Path) -> bool:
+    def forbidden(stream: object) -> bool:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("monai_tavr.dicom.open.is_dicom", forbidden)
-    monkeypatch.setattr("monai_tavr.dicom.file.is_dicom", forbidden)
+    monkeypatch.setattr("monai_tavr.dicom.file._says_dicom", forbidden)
     assert find_cines(tmp_path) == [tmp_path / "a.dcm"]
     assert "cannot be read (Permission denied)" in _refusal(tmp_path / "a.dcm")
 
@@ -596,6 +597,14 @@ def test_a_series_in_a_given_order_keeps_its_times_and_few_frames(tmp_path: Path
     again = pickle.loads(pickle.dumps(cine))  # noqa: S301
     assert np.array_equal(again.frame(11), forwards[0])
     assert again.info.frame_sop_instance_uids == cine.info.frame_sop_instance_uids
+
+
+def test_a_header_of_a_folder_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write_series(tmp_path / "run", [1, 2, 3])
+    read: list[Path] = []
+    monkeypatch.setattr(dicom_open, "read_dicom", lambda path: read.append(path) or read_dicom(path))
+    assert len(open_cine(tmp_path / "run")) == 3
+    assert sorted(read) == sorted((tmp_path / "run").iterdir())
 
 
 def test_folder_of_two_series_is_refused_and_names_them(tmp_path: Path) -> None:
