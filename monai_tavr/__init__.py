@@ -6,11 +6,11 @@ Importing the package is cheap: names that need torch, MONAI, pydicom or OpenCV 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from monai_tavr import former_paths
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema, KeypointState, Stage, load_schema
+from monai_tavr.lazy import look_up_in
 
 if TYPE_CHECKING:
     from monai_tavr.bundle import Bundle
@@ -33,26 +33,25 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# public name -> the module that defines it, loaded when the name is first asked for
+# module -> the public names that it defines, loaded when a name is first asked for
 _LATER = {
-    **dict.fromkeys(["Bundle"], "bundle"),
-    **dict.fromkeys(["Cine", "CineError", "CineInfo"], "cine"),
-    **dict.fromkeys(["CineLabel", "ImageInfo", "PointEdit", "Revision"], "label"),
-    **dict.fromkeys(["FramePrediction", "KeypointPredictor"], "predictor"),
-    **dict.fromkeys(["GroupedKeypointLoss"], "training.loss"),
-    **dict.fromkeys(["GroupedKeypointNet"], "networks.grouped"),
-    **dict.fromkeys(["KeypointCodec"], "codec"),
-    **dict.fromkeys(["KeypointMetrics", "evaluate_keypoints"], "evaluation.metrics"),
-    **dict.fromkeys(["KeypointPostprocess"], "postprocess"),
-    **dict.fromkeys(["Tracker", "track_between"], "tracking"),
-    **dict.fromkeys(["display_window", "draw_overlay", "frame_rate", "to_display"], "drawing.overlay"),
-    **dict.fromkeys(["write_gif", "write_mp4", "write_png"], "drawing.overlay"),
-    **dict.fromkeys(["extend_bundle"], "training.extension"),
-    **dict.fromkeys(["find_cines", "open_cine"], "dicom.open"),
-    **dict.fromkeys(["generate_dataset"], "phantom.generate"),
-    **dict.fromkeys(["read_keypoints_sr", "write_keypoints_sr"], "formats.dicom_sr.report"),
-    **dict.fromkeys(["read_label_json", "write_label_json"], "formats.label_json"),
-    **dict.fromkeys(["XAHeader", "write_xa"], "dicom.writer"),
+    "bundle": ["Bundle"],
+    "cine": ["Cine", "CineError", "CineInfo"],
+    "codec": ["KeypointCodec"],
+    "dicom.open": ["find_cines", "open_cine"],
+    "dicom.writer": ["XAHeader", "write_xa"],
+    "drawing.overlay": ["display_window", "draw_overlay", "frame_rate", "to_display", "write_gif", "write_mp4", "write_png"],
+    "evaluation.metrics": ["KeypointMetrics", "evaluate_keypoints"],
+    "formats.dicom_sr.report": ["read_keypoints_sr", "write_keypoints_sr"],
+    "formats.label_json": ["read_label_json", "write_label_json"],
+    "label": ["CineLabel", "ImageInfo", "PointEdit", "Revision"],
+    "networks.grouped": ["GroupedKeypointNet"],
+    "phantom.generate": ["generate_dataset"],
+    "postprocess": ["KeypointPostprocess"],
+    "predictor": ["FramePrediction", "KeypointPredictor"],
+    "tracking": ["Tracker", "track_between"],
+    "training.extension": ["extend_bundle"],
+    "training.loss": ["GroupedKeypointLoss"],
 }
 
 __all__ = [
@@ -102,11 +101,7 @@ __all__ = [
 
 former_paths.install()
 
-
-def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = look_up_in(__name__, _LATER)
 
 
 def __dir__() -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from monai_tavr.lazy import look_up_in
 
 if TYPE_CHECKING:
     from monai_tavr.training.datasets import FrameDataset
@@ -38,14 +39,17 @@ __all__ = [
     "validation_metrics",
 ]
 
-_ROOMS = ("handlers", "datasets", "loss", "inferers", "negatives")
-
-
-def __getattr__(name: str) -> Any:
-    # who only lists frames must not wait for ignite
-    if name in __all__:
-        for room in _ROOMS:
-            module = importlib.import_module(f"{__name__}.{room}")
-            if name in module.__all__:
-                return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# who only lists frames must not wait for ignite
+__getattr__ = look_up_in(
+    __name__,
+    {
+        "datasets": ["FrameDataset"],
+        "handlers": [
+            *["BestModelSaver", "ProgressLog", "TrainingCheckpoint", "ValidationScore"],
+            *["loss_terms", "prepare_batch", "start_network", "validation_metrics"],
+        ],
+        "inferers": ["AutocastInferer", "CineInferer"],
+        "loss": ["GroupedKeypointLoss"],
+        "negatives": ["MixedBatches", "negative_items"],
+    },
+)

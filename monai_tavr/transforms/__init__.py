@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from monai_tavr.lazy import look_up_in
 
 if TYPE_CHECKING:
     from monai_tavr.transforms.appearance import RandBackgroundd, RandCollimatord, RandQuantumNoised, RandWindowd
@@ -31,14 +32,15 @@ __all__ = [
     "points_to_network",
 ]
 
-_ROOMS = ("points", "appearance", "saving")
-
-
-def __getattr__(name: str) -> Any:
-    # the predictor needs framing only, and MONAI's transforms take seconds to import
-    if name in __all__:
-        for room in _ROOMS:
-            module = importlib.import_module(f"{__name__}.{room}")
-            if name in module.__all__:
-                return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# the predictor needs framing only, and MONAI's transforms take seconds to import
+__getattr__ = look_up_in(
+    __name__,
+    {
+        "appearance": ["RandBackgroundd", "RandCollimatord", "RandQuantumNoised", "RandWindowd"],
+        "points": [
+            *["DecodeKeypointsd", "EncodeKeypointsd", "FitFramesd"],
+            *["LoadFramed", "NormaliseFramesd", "points_to_network"],
+        ],
+        "saving": ["SaveKeypointsd"],
+    },
+)
