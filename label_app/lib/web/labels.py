@@ -9,8 +9,11 @@ import errno
 import json
 import logging
 import re
+import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Header, HTTPException, Request, UploadFile
@@ -24,7 +27,9 @@ from label_app.lib.labels.submissions import Submissions
 from label_app.lib.web.backend import Backend
 from label_app.lib.web.bodies import BadBody, check_json
 from label_app.lib.web.registered import registered_image
+from monai_tavr.formats import FORMATS, Format, LossWarning
 from monai_tavr.formats.label_json import label_to_dict
+from monai_tavr.label import CineLabel
 
 __all__ = ["label_router"]
 
@@ -34,6 +39,8 @@ _VERSION = re.compile(r'([0-9]{1,9})|(?:W/)?"([0-9]{1,9})"')
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _UNCACHED = {"Cache-Control": "no-store"}
+# single files that are made of the label alone; markups come with a prediction, reports lie in the PACS
+_OFFERED = {f.name: f for f in FORMATS.values() if f.writer and not f.is_folder and "write" not in f.needs_image}
 
 
 def label_router(index: StudyIndex, submissions: Submissions, backend: Backend) -> APIRouter:
@@ -77,6 +84,30 @@ def _add_reading(router: APIRouter, index: StudyIndex, submissions: Submissions)
         except (KeyError, ValueError) as error:
             raise HTTPException(404, f"version {number} is not there or cannot be read") from error
         return JSONResponse(label_to_dict(found), headers=_UNCACHED | _tag(number))
+
+    @router.get("/tavr/labels/{image}/files/{format}")
+    def file(image: str, format: str) -> Response:
+        """The current label as a file of another tool's format; the header ``X-Not-Kept`` says what that format does not keep."""
+        chosen = _OFFERED.get(format)
+        if chosen is None:
+            raise HTTPException(404, f"no such format; there are {', '.join(_OFFERED)}")
+        entry = registered_image(index, image)
+        current = store.current(entry.image_id)
+        if current is None:
+            raise HTTPException(404, "this image has no label yet")
+        label = store.read(entry.image_id, version=current.number)
+        content = _file_of(label, chosen)
+        name = f"{entry.image_id}{chosen.extensions[0]}"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Not-Kept": "; ".join(chosen.lost([label]))}
+        return Response(content, media_type="application/octet-stream", headers=headers | _UNCACHED | _tag(current.number))
+
+
+def _file_of(label: CineLabel, chosen: Format) -> bytes:
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", LossWarning)  # the answer's header says it
+        path = Path(folder) / f"label{chosen.extensions[0]}"
+        chosen.write(path, [label])
+        return path.read_bytes()
 
 
 def _add_submitting(router: APIRouter, index: StudyIndex, submissions: Submissions) -> None:

@@ -16,6 +16,8 @@ from cine_labels import COLUMNS, FRAMES, OTHER, ROWS, SOP, STACK, STUDY, frames_
 from PIL import Image
 from stock_client import MONAILabelClient, MONAILabelClientException
 
+from monai_tavr.formats import FORMATS
+
 HASH = "ab" * 32
 ABSENT = {"state": "absent", "source": "annotator"}
 
@@ -283,3 +285,24 @@ def test_a_removed_label_keeps_its_versions(running: Server, place: Path) -> Non
     assert running.client.delete("/datastore/label", params={"id": OTHER}).status_code == 404
     assert running.client.delete("/datastore/label", params={"id": SOP, "tag": "X"}).status_code == 400
     assert put(running, changed(), base=2).json()["version"] == 3
+
+
+def test_a_label_can_be_had_in_other_formats(running: Server, tmp_path: Path) -> None:
+    refused = running.client.get(f"/tavr/labels/{SOP}/files/csv")
+    assert (refused.status_code, refused.json()["detail"]) == (404, "this image has no label yet")
+    put(running, label_of({1: {"AA1": point(10.25, 20.5), "FE1": ABSENT}}))
+    answer = running.client.get(f"/tavr/labels/{SOP}/files/csv")
+    assert (answer.status_code, answer.headers["etag"]) == (200, '"1"')
+    assert answer.headers["content-disposition"] == f'attachment; filename="{SOP}.csv"'
+    assert "the revision" in answer.headers["x-not-kept"]
+    (tmp_path / "a.csv").write_bytes(answer.content)
+    [label] = FORMATS["csv"].read(tmp_path / "a.csv")
+    [frame] = label.frames
+    points = dict(zip(frame.schema.names, zip(frame.state.tolist(), frame.xy.tolist(), strict=True), strict=True))
+    assert points["AA1"] == (1, [10.25, 20.5])
+    assert (points["FE1"][0], points["CP"][0]) == (0, -1)  # absent, unlabelled
+    assert running.client.get(f"/tavr/labels/{SOP}/files/coco").json()["categories"][0]["keypoints"][0] == "AA1"
+    for name in ("supervisely", "dicom-sr", "pickle"):  # folders, files that need the image, none at all
+        assert running.client.get(f"/tavr/labels/{SOP}/files/{name}").status_code == 404
+    assert running.client.get(f"/tavr/labels/{SOP}/files/..%2Fjson").status_code == 400  # by the guard
+    assert running.client.get("/tavr/labels/1.2.3/files/csv").json()["detail"].startswith("no such image")
