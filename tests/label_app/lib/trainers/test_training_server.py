@@ -48,9 +48,10 @@ class Site:
         return self.server.client.get(path).json()
 
     def workers(self) -> list[int]:
-        """Processes that the server has started."""
+        """Processes that the server has started to train; others read images."""
         tasks = Path(f"/proc/{self.server.process.pid}/task")
-        return [int(p) for task in tasks.iterdir() for p in (task / "children").read_text().split()]
+        children = [int(p) for task in tasks.iterdir() for p in (task / "children").read_text().split()]
+        return [p for p in children if "label_app.lib.trainers.worker" in _command_of(p)]
 
     def wait(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         deadline = time.monotonic() + 1200
@@ -61,6 +62,14 @@ class Site:
             assert time.monotonic() < deadline, state
             assert state["status"] == "RUNNING", state["details"]
             time.sleep(0.2)
+
+
+def _command_of(process: int) -> str:
+    """Its command line; empty where it has ended meanwhile."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 @pytest.fixture(scope="module")
