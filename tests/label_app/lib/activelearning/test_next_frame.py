@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -45,7 +46,8 @@ class Models:
         for row, frame in enumerate(frames):
             if (cine.info.sop_instance_uid, frame) == UNSURE:
                 probability[row, [TAVR11.index("PT"), TAVR11.index("CM")]] = 0.55
-        features = np.array([[hash(cine.info.path.name) % 97, f] for f in frames], np.float32)
+        look = zlib.crc32(cine.info.path.name.encode()) % 97  # not hash(), which differs from run to run
+        features = np.array([[look, f] for f in frames], np.float32)
         xy = np.full((n, K, 2), 0.5, np.float32)
         spread, groups = np.full((n, K), 0.005, np.float32), np.full((n, G), 0.999, np.float32)
         return FrameOutputs(xy, spread, probability, groups, probability > 0.5, features)
