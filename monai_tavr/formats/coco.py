@@ -19,6 +19,7 @@ from monai_tavr.files import write_json_atomically
 from monai_tavr.formats.checks import listing, mapping, number, read_json, shown, text, whole
 from monai_tavr.formats.frames import (
     LabelledFrame,
+    Points,
     each_frame,
     frame_extra,
     is_wanted,
@@ -36,8 +37,6 @@ __all__ = ["read_coco", "write_coco"]
 
 _CATEGORY = 1
 _PLACED = (1, 2)  # v of a point that has a place
-
-Points = dict[str, tuple[float, float] | None]
 
 
 def read_coco(

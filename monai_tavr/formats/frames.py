@@ -28,6 +28,7 @@ from monai_tavr.label import CineLabel, ImageInfo, PointEdit
 __all__ = [
     "IMAGE_FOLDERS",
     "LabelledFrame",
+    "Points",
     "cine_names",
     "each_frame",
     "frame_extra",
@@ -40,6 +41,8 @@ __all__ = [
     "with_absent",
 ]
 
+Points = dict[str, tuple[float, float] | None]
+"""Name -> (x, y) in native pixels, or None where the point is absent."""
 IMAGE_FOLDERS = ("img", "images", "image", "frames", "labeled-data")  # they hold pictures and name no cine
 _GENERIC = (*IMAGE_FOLDERS, "frame")  # nor do pictures called so
 _DIGITS = 5  # longer numbers at the end of a name are dates or UIDs

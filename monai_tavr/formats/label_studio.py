@@ -27,6 +27,7 @@ from monai_tavr.files import write_json_atomically
 from monai_tavr.formats.checks import listing, mapping, number, read_json, shown, text, whole
 from monai_tavr.formats.frames import (
     LabelledFrame,
+    Points,
     each_frame,
     frame_extra,
     is_wanted,
@@ -44,8 +45,6 @@ __all__ = ["read_label_studio", "write_label_studio"]
 
 _KEYPOINT, _ABSENT = "keypoint", "absent"  # names of the controls
 _KIND = "keypointlabels"
-
-Points = dict[str, tuple[float, float] | None]
 
 
 def read_label_studio(

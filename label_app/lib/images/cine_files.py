@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydicom.errors import InvalidDicomError
 
-from label_app.lib.images.study_index import Instance
+from label_app.lib.images.study_index import REPLACED, Instance
 from monai_tavr.dicom import Cine, CineError
 from monai_tavr.dicom.sandbox import Sandbox
 from monai_tavr.files import FileStamp
@@ -19,7 +19,6 @@ __all__ = ["UNREADABLE", "open_instances", "reason_of", "samples_of"]
 
 _OPEN_CINES = 4  # each keeps its last frames: 32 MiB of 1024 x 1024 pixels
 _SANDBOX = Sandbox()  # its processes start with the first image that somebody looks at
-_REPLACED = "the file was replaced after it was listed; load the study list again"
 
 UNREADABLE = (  # what reading and decoding raise for damaged files
     ArithmeticError,
@@ -48,7 +47,7 @@ def open_instances(instances: Sequence[Instance]) -> Cine:
         path = instance.path
         stamp = FileStamp.of(path)
         if instance.stamp not in (None, stamp):
-            raise CineError(path, _REPLACED)
+            raise CineError(path, REPLACED)
         files.append((path, stamp, instance.sop_uid))
     return _open(tuple(files))
 
@@ -59,7 +58,7 @@ def _open(files: tuple[tuple[Path, FileStamp, str], ...]) -> Cine:
     info = cine.info
     for (path, stamp, sop_uid), found in zip(files, info.frame_sop_instance_uids or [info.sop_instance_uid], strict=True):
         if found != sop_uid or FileStamp.of(path) != stamp:
-            raise CineError(path, _REPLACED)
+            raise CineError(path, REPLACED)
     return cine
 
 

@@ -29,9 +29,12 @@ from monai_tavr.dicom.header import read_header
 from monai_tavr.dicom.limits import MOST_FRAMES
 from monai_tavr.files import FileStamp
 
-__all__ = ["ImageEntry", "Instance", "StudyIndex", "is_uid", "whole"]
+__all__ = ["REPLACED", "ImageEntry", "Instance", "StudyIndex", "is_uid", "whole"]
 
 logger = logging.getLogger(__name__)
+
+REPLACED = "the file was replaced after it was listed; load the study list again"
+"""Why a file that is listed is not answered with."""
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID_LENGTH = 64
@@ -129,7 +132,7 @@ class Instance:
         """
         with self.path.open("rb") as stream:
             if self.stamp is not None and FileStamp.of_stream(stream) != self.stamp:
-                raise ValueError("the file was replaced after it was listed; load the study list again")
+                raise ValueError(REPLACED)
             yield stream
 
     @property
