@@ -6,7 +6,8 @@ cell ``j`` of a heat map of width ``w`` has its centre at ``x_norm = (j + 0.5) /
 
 Output of every network: (B, K+G, 4), rows = K points then G groups, columns ``X``, ``Y``, ``VISIBILITY`` (logit), ``SPREAD``
 (standard deviation of the location in units of the image's side; 0 where there is no heat map). In training mode the network with
-heat maps appends its h*w spatial logits to each row. Target: (B, K+G, 3), columns ``X``, ``Y``, ``STATE``.
+heat maps appends its h*w spatial logits to each row, and may append rows whose logits tell where the aortic root and its boundary
+are. Target: (B, K+G, 3), columns ``X``, ``Y``, ``STATE``.
 
 Sub-pixel decoding: the mean of a window around the peak (local soft-argmax: Nibali 2018, arXiv:1801.07372), made unbiased where
 the window cuts the peak by one Newton step on the logarithm of the heat map (as in DARK: Zhang 2020, arXiv:1910.06278).
@@ -25,8 +26,10 @@ from monai_tavr.keypoints import KeypointSchema, KeypointState, load_schema
 
 __all__ = [
     "NUM_COLUMNS",
+    "NUM_ROOT_MAPS",
     "SPREAD",
     "STATE",
+    "UNKNOWN",
     "VISIBILITY",
     "Decoded",
     "KeypointCodec",
@@ -38,6 +41,8 @@ __all__ = [
 
 X, Y, VISIBILITY, SPREAD = 0, 1, 2, 3  # columns of a network's output
 NUM_COLUMNS = 4
+NUM_ROOT_MAPS = 2  # rows of the aortic root, in training only: its region, its boundary
+UNKNOWN = 255  # in a mask of the aortic root: nobody has looked
 STATE = 2  # column of a target that holds a KeypointState
 
 

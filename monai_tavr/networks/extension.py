@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_tavr.keypoints import KeypointSchema
-from monai_tavr.networks.heads import GroupedHeatmapHead, GroupedRegressionHead
+from monai_tavr.networks.heads import ROOT_HEAD, GroupedHeatmapHead, GroupedRegressionHead
 
 __all__ = ["added_groups", "carry_heads"]
 
@@ -86,6 +86,8 @@ def carry_heads(
         raise ValueError(f"{type(network).__name__} has no head per group; a GroupedKeypointNet is needed to add one")
     result = {name: value.clone() for name, value in network.state_dict().items()}
     for name, value in weights.items():
+        if name.startswith(f"head.{ROOT_HEAD}") and name not in result:
+            continue  # serves training only
         target, rows = _place(name, value, old, new)
         wanted = result.get(target)
         if wanted is None or wanted.shape[1:] != value.shape[1:] or (rows is None and wanted.shape != value.shape):

@@ -30,6 +30,8 @@ class GroupedKeypointNet(nn.Module):
         in_channels: channels of the image, for a backbone by name.
         backbone_weights: path of local ImageNet weights in torchvision's layout, or None to start from scratch.
         width: channels of the heat-map head's pyramid and groups, or of the regression head's hidden layers; None = 64 and 256.
+        context: the heat-map head looks around on its coarsest map, see :class:`monai_tavr.networks.heads.GlobalContext`.
+        root_maps: the heat-map head learns beside the points where the aortic root is; this changes nothing at inference.
 
     Raises:
         ValueError: unknown backbone or head, a module that does not say its channels, or weights that do not fit.
@@ -48,12 +50,16 @@ class GroupedKeypointNet(nn.Module):
         in_channels: int = 1,
         backbone_weights: str | os.PathLike[str] | None = None,
         width: int | None = None,
+        context: bool = False,
+        root_maps: bool = False,
     ) -> None:
         super().__init__()
         if head not in ("heatmap", "regression"):
             raise ValueError(f"no head {head!r}: give 'heatmap' or 'regression'")
         if width is not None and width < 1:
             raise ValueError(f"width must be a positive number of channels or None, got {width!r}")
+        if head == "regression" and (context or root_maps):
+            raise ValueError("context and root_maps belong to head='heatmap': the regression head has no maps")
         self.backbone = build_backbone(backbone, in_channels=in_channels, weights=backbone_weights)
         channels = channels_of(self.backbone)
         self.levels = len(channels)
@@ -62,7 +68,7 @@ class GroupedKeypointNet(nn.Module):
         self.divisor = deepest_stride(self.backbone) if head == "heatmap" else 1
         self.head: GroupedHeatmapHead | GroupedRegressionHead
         if head == "heatmap":
-            self.head = GroupedHeatmapHead(channels, sizes, width=width or 64)
+            self.head = GroupedHeatmapHead(channels, sizes, width=width or 64, context=context, root_maps=root_maps)
         else:
             self.head = GroupedRegressionHead(channels[-1], sizes, hidden=width or 256)
 
@@ -73,8 +79,8 @@ class GroupedKeypointNet(nn.Module):
             x: (B, in_channels, H, W) normalised grey levels.
 
         Returns:
-            (B, K+G, 4), in training mode of the heat-map head (B, K+G, 4 + h*w): normalised x and y, logit, spread; see
-            :mod:`monai_tavr.codec`.
+            (B, K+G, 4), in training mode of the heat-map head (B, K+G, 4 + h*w), with root maps two rows more: normalised x and
+            y, logit, spread; see :mod:`monai_tavr.codec`.
 
         Raises:
             ValueError: H or W is no multiple of what the head needs, or the backbone gives other maps than it says.

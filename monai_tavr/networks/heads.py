@@ -4,7 +4,8 @@ Hard parameter sharing as in the paper: the backbone is common, every group of p
 layer, so a group can be added without touching the others. ``GroupedRegressionHead`` is the paper's network: global average
 pooling and fully connected layers. ``GroupedHeatmapHead`` keeps the spatial map, which places points several times more exactly:
 a light feature pyramid (Lin 2017, arXiv:1612.03144) to stride 4, one convolutional head per group, one heat map per point. A heat
-map's peak alone would confuse presence with localisation (ProbPose, arXiv:2412.02254), so visibility has its own branch.
+map's peak alone would confuse presence with localisation (ProbPose, arXiv:2412.02254), so visibility has its own branch. Two
+more maps, in training only, may tell where the aortic root and its boundary are: what BAMNet calls boundary guidance.
 
 Both give the output tensor of :mod:`monai_tavr.codec`.
 """
@@ -12,14 +13,21 @@ Both give the output tensor of :mod:`monai_tavr.codec`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from monai_tavr.codec import decode_heatmap
+from monai_tavr.codec import NUM_ROOT_MAPS, decode_heatmap
 
-__all__ = ["FeaturePyramid", "GroupedHeatmapHead", "GroupedRegressionHead"]
+__all__ = ["ROOT_HEAD", "FeaturePyramid", "GlobalContext", "GroupedHeatmapHead", "GroupedRegressionHead"]
+
+ROOT_HEAD = "root."  # prefix, in the head, of what serves training only
+_FRESH = (
+    ROOT_HEAD,
+    "pyramid.context.",
+)  # may be missing in weights: the first serves training, the second starts by doing nothing
 
 
 class GroupedRegressionHead(nn.Module):
@@ -101,18 +109,45 @@ def _conv_block(channels_in: int, channels_out: int) -> nn.Sequential:
     )
 
 
+class GlobalContext(nn.Module):
+    """What lies far away, added to a coarse map: at stride 32 a window of 13 cells spans 416 pixels, most of a frame.
+
+    A depthwise convolution with a large window (as in ConvNeXt, arXiv:2201.03545) costs little there. The last layer starts at
+    zero, so that a trained network does not change when it is given one.
+
+    Args:
+        width: channels of the map.
+        window: side of the window in cells, odd.
+    """
+
+    def __init__(self, width: int, *, window: int = 13) -> None:
+        super().__init__()
+        self.gather = nn.Conv2d(width, width, kernel_size=window, padding=window // 2, groups=width, bias=False)
+        self.norm = nn.BatchNorm2d(width)
+        self.widen = nn.Conv2d(width, 2 * width, kernel_size=1)
+        self.narrow = nn.Conv2d(2 * width, width, kernel_size=1)
+        nn.init.zeros_(self.narrow.weight)
+        nn.init.zeros_(self.narrow.bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``features`` (B, width, h, w) to a map of features of the same shape."""
+        return features + self.narrow(F.relu(self.widen(self.norm(self.gather(features)))))
+
+
 class FeaturePyramid(nn.Module):
     """Top-down path from C5 to a map of stride 4; each level is merged by addition and smoothed.
 
     Args:
         channels: channels of C2, C3, C4, C5.
         width: channels of the result.
+        context: look around with a :class:`GlobalContext` on the coarsest level.
     """
 
-    def __init__(self, channels: Sequence[int], *, width: int = 64) -> None:
+    def __init__(self, channels: Sequence[int], *, width: int = 64, context: bool = False) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(nn.Conv2d(c, width, kernel_size=1) for c in reversed(channels))
         self.smooth = nn.ModuleList(_conv_block(width, width) for _ in channels)
+        self.context: nn.Module = GlobalContext(width) if context else nn.Identity()
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """``features`` [C2, C3, C4, C5], each (B, channels, h, w), to a map of features (B, width, H/4, W/4)."""
@@ -120,7 +155,7 @@ class FeaturePyramid(nn.Module):
         merged = features[level]
         for i, (lateral, smooth) in enumerate(zip(self.lateral, self.smooth)):  # noqa: B905 - TorchScript knows no strict
             side = lateral(features[level - i])
-            merged = smooth(side if i == 0 else side + F.interpolate(merged, size=side.shape[-2:], mode="nearest"))
+            merged = smooth(self.context(side) if i == 0 else side + F.interpolate(merged, size=side.shape[-2:], mode="nearest"))
         return merged
 
 
@@ -131,13 +166,34 @@ class GroupedHeatmapHead(nn.Module):
         channels: channels of C2, C3, C4, C5.
         group_sizes: number of points of each group.
         width: channels of the pyramid and of each group's map.
+        context: see :class:`FeaturePyramid`.
+        root_maps: tell in training where the aortic root and its boundary are. Weights with and without that fit either way.
     """
 
-    def __init__(self, channels: Sequence[int], group_sizes: Sequence[int], *, width: int = 64) -> None:
+    def __init__(
+        self,
+        channels: Sequence[int],
+        group_sizes: Sequence[int],
+        *,
+        width: int = 64,
+        context: bool = False,
+        root_maps: bool = False,
+    ) -> None:
         super().__init__()
-        self.pyramid = FeaturePyramid(channels, width=width)
+        self.pyramid = FeaturePyramid(channels, width=width, context=context)
         self.context = nn.Sequential(nn.Linear(channels[-1], width), nn.ReLU(inplace=True))
         self.groups = nn.ModuleList(_HeatmapGroup(width, size) for size in group_sizes)
+        self.root = nn.Conv2d(width, NUM_ROOT_MAPS, kernel_size=1) if root_maps else None
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        own = self.state_dict(prefix=prefix)
+        if self.root is None:
+            for name in [name for name in state_dict if name.startswith(prefix + ROOT_HEAD)]:
+                del state_dict[name]
+        for name in own:
+            if name.startswith(tuple(prefix + part for part in _FRESH)):
+                state_dict.setdefault(name, own[name])
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Output of the network; see :mod:`monai_tavr.codec`.
@@ -147,6 +203,7 @@ class GroupedHeatmapHead(nn.Module):
 
         Returns:
             (B, K+G, 4), in training mode (B, K+G, 4 + h*w): normalised x and y, logit of visibility, spread, logits of the cells.
+            With root maps there are two more rows in training mode, the root's and its boundary's logits of the cells.
         """
         fine = self.pyramid(features)
         context = self.context(features[-1].mean(dim=(2, 3)))
@@ -165,6 +222,9 @@ class GroupedHeatmapHead(nn.Module):
             heat = torch.cat(maps, dim=1).flatten(2)
             empty = torch.zeros(groups.shape[0], groups.shape[1], heat.shape[2], dtype=heat.dtype, device=heat.device)
             output = torch.cat([output, torch.cat([heat, empty], dim=1)], dim=2)
+            if self.root is not None:
+                root = self.root(fine).float().flatten(2)
+                output = torch.cat([output, torch.cat([torch.zeros_like(root[:, :, :4]), root], dim=2)], dim=1)
         return output
 
 

@@ -67,7 +67,7 @@ def _checked(item: Any, where: str) -> dict[str, Any]:
     """An item whose values are of the kinds that readers of it expect; what else stands in it stays."""
     found = dict(mapping(item, where, required={"image"}))
     text(found["image"], f"{where}.image")
-    for name in ("label", "patient"):
+    for name in ("label", "patient", "root_mask"):
         if found.get(name) is not None:
             text(found[name], f"{where}.{name}")
     if found.get("frame") is not None:
@@ -76,7 +76,7 @@ def _checked(item: Any, where: str) -> dict[str, Any]:
 
 
 def _absolute(path: Path, item: Mapping[str, Any]) -> dict[str, Any]:
-    return {**item, **{key: str(path.parent / item[key]) for key in ("image", "label") if item.get(key) is not None}}
+    return {**item, **{key: str(path.parent / item[key]) for key in ("image", "label", "root_mask") if item.get(key) is not None}}
 
 
 def _check_patients(path: Path, splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

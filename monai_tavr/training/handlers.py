@@ -54,21 +54,27 @@ def start_network(network: nn.Module, weights: str | os.PathLike[str] | None, de
 
 def prepare_batch(
     batch: Mapping[str, Any], device: str | torch.device | None = None, non_blocking: bool = False, **kwargs: Any
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor | dict[str, Tensor] | None]:
     """MONAI's default, with ``target`` for a label and the image in channels-last memory, which convolutions on CPUs prefer.
 
     Args:
-        batch: ``image`` (B, C, h, w), and ``target`` (B, K + G, 3) where there is one.
+        batch: ``image`` (B, C, h, w), and ``target`` (B, K + G, 3) where there is one, with ``root_mask`` (B, h, w) where that is
+            learnt too.
         device: where to move them.
         non_blocking: see ``Tensor.to``.
         kwargs: for ``Tensor.to``.
 
     Returns:
-        The image (B, C, h, w), normalised grey levels, and the target (B, K + G, 3): normalised x and y, state; or None.
+        The image (B, C, h, w), normalised grey levels, and the target (B, K + G, 3): normalised x and y, state; or None; with a
+        root mask a mapping of both, as :class:`monai_tavr.training.GroupedKeypointLoss` takes it.
     """
     pair = {"image": batch["image"]} | ({"label": batch["target"]} if "target" in batch else {})
     image, target = default_prepare_batch(pair, device, non_blocking, **kwargs)
-    return image.contiguous(memory_format=torch.channels_last), target
+    image = image.contiguous(memory_format=torch.channels_last)
+    if "root_mask" in batch:
+        mask = batch["root_mask"].to(device=device, non_blocking=non_blocking)
+        return image, {"target": target, "root_mask": mask}
+    return image, target
 
 
 def loss_terms(loss: nn.Module) -> Callable[[Mapping[str, Any]], dict[str, float]]:

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
         NormaliseFramesd,
         points_to_network,
     )
+    from monai_tavr.transforms.root_mask import EncodeRootMaskd, LoadRootMaskd
     from monai_tavr.transforms.saving import SaveKeypointsd
 
 __all__ = [
     "DecodeKeypointsd",
     "EncodeKeypointsd",
+    "EncodeRootMaskd",
     "FitFramesd",
     "LoadFramed",
+    "LoadRootMaskd",
     "NormaliseFramesd",
     "RandBackgroundd",
     "RandCollimatord",
@@ -41,6 +44,7 @@ __getattr__ = look_up_in(
             *["DecodeKeypointsd", "EncodeKeypointsd", "FitFramesd"],
             *["LoadFramed", "NormaliseFramesd", "points_to_network"],
         ],
+        "root_mask": ["EncodeRootMaskd", "LoadRootMaskd"],
         "saving": ["SaveKeypointsd"],
     },
 )

@@ -106,6 +106,41 @@ def test_any_schema_decides_the_heads(head: str) -> None:
     assert GroupedKeypointNet(one, head=head).eval()(frames).shape == (1, 2, NUM_COLUMNS)
 
 
+def test_root_maps_serve_training_only() -> None:
+    torch.manual_seed(0)
+    plain, rooted = GroupedKeypointNet(), GroupedKeypointNet(root_maps=True)
+    rooted.load_state_dict(plain.state_dict())  # what is missing stays fresh
+    frames = torch.randn(2, 1, 64, 64)
+    output = rooted.train()(frames)
+    assert output.shape == (2, K + G + 2, NUM_COLUMNS + 256)
+    assert output[:, K + G :, :NUM_COLUMNS].abs().sum() == 0
+    assert output[:, K + G :, NUM_COLUMNS:].abs().sum() > 0
+    assert script(rooted)(frames).shape == output.shape
+    plain.load_state_dict(rooted.state_dict())  # what is not needed is left out
+    with torch.no_grad():
+        torch.testing.assert_close(rooted.eval()(frames), plain.eval()(frames), rtol=0, atol=0)
+
+
+def test_context_starts_as_nothing_and_then_sees_the_whole_frame() -> None:
+    torch.manual_seed(0)
+    plain, wide = GroupedKeypointNet().eval(), GroupedKeypointNet(context=True).eval()
+    wide.load_state_dict(plain.state_dict())
+    frames = torch.randn(1, 1, 384, 384)
+    with torch.no_grad():
+        torch.testing.assert_close(wide(frames), plain(frames), rtol=0, atol=0)
+    assert script(wide)(frames).shape == (1, K + G, NUM_COLUMNS)
+    # a trained context is no thing to be left out
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        plain.load_state_dict(wide.state_dict())
+    context = wide.head.pyramid.context
+    torch.nn.init.normal_(context.narrow.weight)
+    coarse = torch.zeros(1, 64, 12, 12, requires_grad=True)
+    context(coarse)[0, :, 6, 6].sum().backward()
+    assert coarse.grad is not None
+    seen = coarse.grad.abs().sum(1)[0] > 0
+    assert seen.all()  # 13 cells around the middle one are all 12 of 384 pixels
+
+
 def test_every_weight_gets_a_gradient() -> None:
     """Distributed training waits for every weight; a head that is left out would stop it."""
     target = torch.rand(2, K + G, 3)

@@ -13,7 +13,7 @@ from monai_tavr.training.loss import GroupedKeypointLoss, focal_loss, wing_loss
 
 SCHEMA = KeypointSchema("three", {"a": ("p", "q"), "b": ("r",)})
 K, G = 3, 2
-TERMS = ("group", "keypoint", "regression", "heatmap")
+TERMS = ("group", "keypoint", "regression", "heatmap", "root")
 
 
 def only(term: str, **settings: object) -> GroupedKeypointLoss:
@@ -124,10 +124,10 @@ def test_terms_are_weighted_and_kept_for_logging() -> None:
     weights = {"group": 0.5, "keypoint": 2.0, "regression": 0.25, "heatmap": 3.0}
     loss = GroupedKeypointLoss(SCHEMA, image_size=(100, 200), **{f"lambda_{k}": v for k, v in weights.items()})
     total = loss(pred, target)
-    assert set(loss.terms) == set(TERMS)
+    assert set(loss.terms) == set(TERMS) - {"root"}  # of networks with root maps only
     assert all(not term.requires_grad for term in loss.terms.values())
     torch.testing.assert_close(total, torch.stack([weights[k] * v for k, v in loss.terms.items()]).sum())
-    for name in TERMS:
+    for name in loss.terms:
         torch.testing.assert_close(only(name)(pred, target).detach(), loss.terms[name])
 
 
@@ -159,6 +159,46 @@ def test_batch_without_visible_points_is_a_finite_zero_with_gradient(state: floa
     assert loss.terms["heatmap"] == 0
     assert pred.grad is not None
     assert torch.isfinite(pred.grad).all()
+
+
+def test_root_term_by_hand() -> None:
+    """4 x 8 cells, the left half of which is root in the first frame, and half known; nothing is known of the second."""
+    pred, target = empty(batch=2, columns=NUM_COLUMNS + 32)
+    root = torch.zeros(2, 2, NUM_COLUMNS + 32)
+    root[0, 0, NUM_COLUMNS:] = math.log(3.0)  # root: p = 0.75 everywhere
+    root[1] = 5.0  # must not count
+    root.requires_grad_()
+    mask = torch.full((2, 4, 8), 255, dtype=torch.uint8)
+    mask[0, :, :4] = 1
+    mask[0, :2, 4:] = 0
+    loss = only("root", image_size=(16, 32))
+    value = loss(torch.cat([pred, root], dim=1), {"target": target, "root_mask": mask})
+    # region: 16 cells of root, 8 outside are known; boundary: all cells whose 3 x 3 surroundings are known, at p = 0.5 each:
+    # rows 0-3 x columns 0-2, and row 0 x columns 3-7; of row 1 the columns 3-7 touch what is unknown below
+    cells = 24 + 4 * 3 + 5
+    expected = (16 * -math.log(0.75) + 8 * -math.log(0.25) + (4 * 3 + 5) * math.log(2)) / cells
+    assert value.item() == pytest.approx(expected, rel=1e-6)
+    value.backward()
+    assert root.grad is not None
+    assert root.grad[1].abs().sum() == 0
+    # the boundary lies on both sides of the edge between columns 3 and 4: there the gradient asks for more, elsewhere for less
+    boundary = root.grad[0, 1, NUM_COLUMNS:].reshape(4, 8)
+    assert (boundary[0, 3:5] < 0).all()
+    assert (boundary[0, [0, 1, 2, 5, 6, 7]] > 0).all()
+
+
+def test_without_a_mask_the_root_teaches_nothing() -> None:
+    pred, target = empty(columns=NUM_COLUMNS + 32)
+    rows = torch.cat([pred, torch.ones(1, 2, NUM_COLUMNS + 32)], dim=1).requires_grad_()
+    loss = only("root", image_size=(16, 32))
+    for given in (target, {"target": target, "root_mask": torch.full((1, 4, 8), 255, dtype=torch.uint8)}):
+        value = loss(rows, given)
+        value.backward()
+        assert value.item() == 0
+    assert rows.grad is not None
+    assert rows.grad.abs().sum() == 0
+    with pytest.raises(ValueError, match=r"root_mask must be \(1, 4, 8\), got \(1, 8, 8\)"):
+        loss(rows, {"target": target, "root_mask": torch.zeros(1, 8, 8)})
 
 
 def test_prediction_without_heat_maps_has_no_heat_map_term() -> None:
