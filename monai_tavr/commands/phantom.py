@@ -61,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help="keypoint schema of the labels (default: %(default)s); points that the phantom does not draw are unlabelled",
     )
+    parser.add_argument(
+        "--root-masks", action="store_true", help="write the mask of the opacified root of each cine too (docs/phantom.md)"
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -77,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
         syntax=args.syntax,
         backgrounds=args.backgrounds,
         schema=args.schema,
+        root_masks=args.root_masks,
         workers=args.workers,
         progress=not args.quiet,
     )

@@ -23,10 +23,11 @@ from monai_tavr.phantom.backgrounds import list_backgrounds, load_background
 from monai_tavr.phantom.presets import preset_named
 from monai_tavr.phantom.procedure import CinePlan, Patient, plan_cine
 from monai_tavr.phantom.render import render_cine
+from monai_tavr.phantom.root_masks import write_root_masks
 from monai_tavr.phantom.seeding import child_seed
 from monai_tavr.uids import PHANTOM, derived_uid
 
-__all__ = ["GENERATOR_VERSION", "DatasetSettings", "cine_stem", "write_cine"]
+__all__ = ["GENERATOR_VERSION", "DatasetSettings", "cine_stem", "mask_path", "write_cine"]
 
 GENERATOR_VERSION = "1"
 """Changes whenever the same settings would give other pixels or labels."""
@@ -44,6 +45,7 @@ class DatasetSettings:
         syntax: name of the transfer syntax.
         backgrounds: folder of real frames to draw onto; None = the chest.
         schema: of the labels; points that the phantom does not draw are unlabelled.
+        root_masks: the mask of the opacified root is written too.
     """
 
     preset: str
@@ -53,12 +55,14 @@ class DatasetSettings:
     syntax: str
     backgrounds: str | None = None
     schema: KeypointSchema = TAVR11
+    root_masks: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON for ``phantom.json``; backgrounds are known by the names and sizes of their files."""
         content: dict[str, Any] = {**vars(self), "version": GENERATOR_VERSION}
-        del content["backgrounds"], content["schema"]
+        del content["backgrounds"], content["schema"], content["root_masks"]
         content |= {"backgrounds": _fingerprint(self.backgrounds)} if self.backgrounds else {}
+        content |= {"root_masks": True} if self.root_masks else {}
         # data sets from before there was a choice are finished too
         return content | ({} if self.schema == TAVR11 else {"schema": self.schema.name, "points": list(self.schema.names)})
 
@@ -78,6 +82,11 @@ def _fingerprint(folder: str) -> str:
 def cine_stem(folder: Path, patient: int, cine: int) -> Path:
     """Path of a cine's files without their suffix."""
     return folder / f"P{patient:03d}" / f"C{cine:02d}"
+
+
+def mask_path(folder: Path, patient: int, cine: int) -> Path:
+    """Path of a cine's root masks: in a hidden folder, for whoever looks for cines would take a NIfTI file for one."""
+    return cine_stem(folder / ".root_masks", patient, cine).with_suffix(".nii.gz")
 
 
 def write_cine(folder: Path, settings: DatasetSettings, patient: Patient, cine: int) -> tuple[int, float]:
@@ -102,6 +111,8 @@ def write_cine(folder: Path, settings: DatasetSettings, patient: Patient, cine: 
         series_instance_uid=header.series_uid,
         study_instance_uid=header.study_uid,
     )
+    if settings.root_masks:
+        write_root_masks(mask_path(folder, patient.index, cine), rendered.root_masks)
     frames = tuple(k.under(settings.schema) for k in rendered.keypoints)
     write_label_json(stem.with_suffix(".json"), CineLabel(image=image, frames=frames))
     return len(rendered.frames), time.process_time() - started

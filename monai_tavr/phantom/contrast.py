@@ -18,11 +18,12 @@ from monai_tavr.phantom.raster import draw_surface, draw_tube, ellipsoid_chord
 from monai_tavr.phantom.texture import Image, blur, power_noise, resize
 from monai_tavr.phantom.vectors import perpendicular_frame, smooth_curve, unit
 
-__all__ = ["ContrastState", "coronary_tree", "render_contrast"]
+__all__ = ["ContrastLayer", "ContrastState", "coronary_tree", "render_contrast"]
 
 _IODINE_MU = 0.0120  # per mm of well filled blood, after the display's compression
 _FULL_MM = 27.0  # thickness at which saturation is neutral
 _CALCIUM_MU = 0.035
+_WALL_MM = 0.2  # a thinner column is a rim that nobody sees
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,24 @@ class ContrastState:
     saturation_mm: float = 24.0
 
 
+@dataclass(frozen=True, eq=False)
+class ContrastLayer:
+    """What moves with the root in one frame.
+
+    Attributes:
+        attenuation: (H, W) float32 of contrast and calcium.
+        filled: (h, w) float32, h = H // 2: how much of the contrast has come to a pixel of root and ascending aorta, 0..1;
+            0 beside them. Ventricle and coronaries are no part of it.
+    """
+
+    attenuation: Image
+    filled: Image
+
+    def root_mask(self) -> NDArray[np.bool_]:
+        """(H, W) True where the opacified root and ascending aorta are projected, up to where contrast has faded to a half."""
+        return np.asarray(resize(self.filled, self.attenuation.shape[0]) > 0.5)
+
+
 def render_contrast(
     anatomy: Anatomy,
     camera: Camera,
@@ -61,27 +80,27 @@ def render_contrast(
     rng: np.random.Generator,
     *,
     motion_offset: ArrayLike = (0.0, 0.0, 0.0),
-) -> Image:
+) -> ContrastLayer:
     """Draw all that moves with the root: calcium always, contrast where there is some.
 
     Args:
         motion_offset: (3,) mm by which the beating heart has moved the root; add the same to the landmarks.
-
-    Returns:
-        (H, W) float32 attenuation.
     """
     # Moving the patient by d is moving the camera by -d; all is drawn at half size, which the detector's blur hides.
     centre = np.asarray(camera.centre, dtype=np.float64) - np.asarray(motion_offset, dtype=np.float64)
     half = replace(camera, size=camera.size // 2, centre=centre)
     out = _render_calcium(anatomy, half)
+    filled = np.zeros_like(out)
     if state.filling > 0.01:
-        out = out + _render_iodine(anatomy, half, state, rng)
-    return resize(out, camera.size, cubic=True)
+        iodine, filled = _render_iodine(anatomy, half, state, rng)
+        out = out + iodine
+    return ContrastLayer(resize(out, camera.size, cubic=True), filled)
 
 
-def _render_iodine(anatomy: Anatomy, camera: Camera, state: ContrastState, rng: np.random.Generator) -> Image:
+def _render_iodine(anatomy: Anatomy, camera: Camera, state: ContrastState, rng: np.random.Generator) -> tuple[Image, Image]:
+    """(H, W) attenuation, and how far the filled root covers each pixel."""
     scale = camera.size / 256
-    root = _root_column(anatomy, camera, state, rng)
+    root, filled = _root_column(anatomy, camera, state, rng)
     ventricle = _ventricle(anatomy, camera, rng) * np.float32(0.35 * state.lv_filling)
     coronary = np.zeros((camera.size, camera.size))
     if state.coronary_filling > 0.01:
@@ -92,11 +111,11 @@ def _render_iodine(anatomy: Anatomy, camera: Camera, state: ContrastState, rng: 
     total = blur(total, 0.5 * scale)
     c = state.saturation_mm
     saturated = _FULL_MM * (1 - np.exp(-total / np.float32(c))) / (1 - np.exp(-_FULL_MM / c))
-    return np.asarray(state.filling * _IODINE_MU * saturated, dtype=np.float32)
+    return np.asarray(state.filling * _IODINE_MU * saturated, dtype=np.float32), filled
 
 
-def _root_column(anatomy: Anatomy, camera: Camera, state: ContrastState, rng: np.random.Generator) -> Image:
-    """(H, W) effective thickness in mm of the root and the ascending aorta."""
+def _root_column(anatomy: Anatomy, camera: Camera, state: ContrastState, rng: np.random.Generator) -> tuple[Image, Image]:
+    """(H, W) effective thickness in mm of the root and the ascending aorta, and how far they cover each pixel."""
     step = max(1.0, 1.1 * camera.pixel_mm)
     top = anatomy.sinus_height + state.fade_mm * 1.35
     top = min(top, len(anatomy.centreline) - anatomy.annulus_index - 3.0)
@@ -116,7 +135,7 @@ def _root_column(anatomy: Anatomy, camera: Camera, state: ContrastState, rng: np
         if amount > 0.01:
             # Never wider than the root itself: the contour is what the labels mark.
             column += np.float32(amount) * np.minimum(_sinus_pool(anatomy, camera, j), thickness.astype(np.float32))
-    return column
+    return column, np.asarray(fade * (thickness > _WALL_MM), dtype=np.float32)
 
 
 def _flow_coordinate(anatomy: Anatomy, camera: Camera, state: ContrastState) -> Image:

@@ -1,9 +1,9 @@
 """Make a data set: DICOM XA cines, their label files and the datalist, in several processes.
 
 ``DIR/P000/C00.dcm`` and ``DIR/P000/C00.json`` per cine, ``DIR/datalist.json`` in the form of MONAI's decathlon lists, written
-last. ``DIR/phantom.json`` keeps the settings: a second call with the same ones goes on where the first was interrupted, one with
-others is refused. A cine depends on preset, seed, patient and its number alone, so the files are the same for any number of
-processes.
+last; with ``root_masks`` an item names the mask of its opacified root too. ``DIR/phantom.json`` keeps the settings: a second call
+with the same ones goes on where the first was interrupted, one with others is refused. A cine depends on preset, seed, patient
+and its number alone, so the files are the same for any number of processes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from monai_tavr.dicom.writer import SYNTAXES
 from monai_tavr.files import write_json_atomically
 from monai_tavr.formats.checks import read_json
 from monai_tavr.keypoints import KeypointSchema, load_schema
-from monai_tavr.phantom.cine_files import DatasetSettings, cine_stem, write_cine
+from monai_tavr.phantom.cine_files import DatasetSettings, cine_stem, mask_path, write_cine
 from monai_tavr.phantom.landmarks import POINTS
 from monai_tavr.phantom.presets import Preset, preset_named
 from monai_tavr.phantom.procedure import Patient, sample_patient
@@ -53,6 +53,7 @@ def generate_dataset(
     syntax: str | None = None,
     backgrounds: str | os.PathLike[str] | None = None,
     schema: str | os.PathLike[str] | KeypointSchema = "tavr11",
+    root_masks: bool = False,
     workers: int | None = None,
     progress: bool = True,
 ) -> Path:
@@ -68,6 +69,8 @@ def generate_dataset(
         syntax: transfer syntax, a name of :data:`monai_tavr.dicom.writer.SYNTAXES`; None = ``explicit-le``.
         backgrounds: folder of real frames (DICOM, PNG, JPEG) to draw contrast and devices onto; None = the phantom's chest.
         schema: of the labels, by name, path or as it is; points that the phantom does not draw are unlabelled.
+        root_masks: write the mask of the opacified root of each cine too (see :mod:`monai_tavr.phantom.root_masks`), named in the
+            datalist as ``root_mask``.
         workers: processes; None = one per core this process may use; 1 = no other process.
         progress: show a progress bar and the speed.
 
@@ -86,13 +89,14 @@ def generate_dataset(
         syntax or "explicit-le",
         None if backgrounds is None else str(backgrounds),
         load_schema(schema),
+        root_masks,
     )
     count = chosen.patients if patients is None else patients
     _check(settings, count, workers)
     folder = Path(out)
     _claim(folder, settings)
     people = [sample_patient(chosen, seed=seed, index=i) for i in range(count)]
-    todo = [(p.index, c) for p in people for c in range(len(p.cines)) if not _complete(folder, p.index, c)]
+    todo = [(p.index, c) for p in people for c in range(len(p.cines)) if not _complete(folder, settings, p.index, c)]
     total = sum(p.cines[c][1] for p in people for c in range(len(p.cines)))
     missing = sum(people[i].cines[c][1] for i, c in todo)
     with tqdm(total=total, initial=total - missing, unit="frame", desc=f"phantom {preset}", disable=not progress) as bar:
@@ -140,10 +144,11 @@ def _claim(folder: Path, settings: DatasetSettings) -> None:
         write_json_atomically(note, settings.to_dict())
 
 
-def _complete(folder: Path, patient: int, cine: int) -> bool:
-    """Both files are there; each is renamed into place when whole, the label last."""
+def _complete(folder: Path, settings: DatasetSettings, patient: int, cine: int) -> bool:
+    """All files are there; each is renamed into place when whole, the label last."""
     stem = cine_stem(folder, patient, cine)
-    return stem.with_suffix(".dcm").is_file() and stem.with_suffix(".json").is_file()
+    files = [stem.with_suffix(".dcm"), stem.with_suffix(".json")]
+    return all(f.is_file() for f in files + [mask_path(folder, patient, cine)] * settings.root_masks)
 
 
 def _render(
@@ -199,7 +204,9 @@ def _datalist(preset: Preset, settings: DatasetSettings, people: list[Patient]) 
         part = preset.part or split_of_patient(patient.index)
         for cine in range(len(patient.cines)):
             stem = cine_stem(Path(), patient.index, cine).as_posix()
-            parts[part].append({"image": f"{stem}.dcm", "label": f"{stem}.json", "patient": f"P{patient.index:03d}"})
+            item = {"image": f"{stem}.dcm", "label": f"{stem}.json", "patient": f"P{patient.index:03d}"}
+            masks = {"root_mask": mask_path(Path(), patient.index, cine).as_posix()} if settings.root_masks else {}
+            parts[part].append(item | masks)
     return {
         "name": f"phantom-{preset.name}",
         "description": preset.description,

@@ -17,12 +17,13 @@ from monai_tavr.phantom.anatomy import Anatomy
 from monai_tavr.phantom.background import Background, render_layers
 from monai_tavr.phantom.backgrounds import RealBackground
 from monai_tavr.phantom.camera import Camera
-from monai_tavr.phantom.contrast import render_contrast
+from monai_tavr.phantom.contrast import ContrastLayer, render_contrast
 from monai_tavr.phantom.curves import draw_tubes
 from monai_tavr.phantom.detector import expose
 from monai_tavr.phantom.devices import PlacedDevices, place_devices
 from monai_tavr.phantom.landmarks import CONTRAST_RISE, COVER, ROOT_POINTS, contrast_rise, keypoints_of_frame, root_ends
 from monai_tavr.phantom.procedure import CinePlan
+from monai_tavr.phantom.root_masks import ROOT, UNKNOWN
 from monai_tavr.phantom.seeding import child_seed
 
 __all__ = ["FrameLayers", "RenderedCine", "frame_layers", "render_cine"]
@@ -38,6 +39,7 @@ class FrameLayers:
         devices: (H, W) attenuation of the devices.
         keypoints: visible points in pixels.
         rise: how much contrast darkens the inside of the root's outline.
+        root_mask: (H, W) uint8, the opacified root (see :mod:`monai_tavr.phantom.root_masks`).
     """
 
     camera: Camera
@@ -45,6 +47,7 @@ class FrameLayers:
     devices: np.ndarray
     keypoints: Keypoints
     rise: float
+    root_mask: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +57,12 @@ class RenderedCine:
     Attributes:
         frames: (F, H, W) grey levels, uint8, or uint16 with 12 bits.
         keypoints: those of each of the F frames.
+        root_masks: (F, H, W) uint8, the opacified root (see :mod:`monai_tavr.phantom.root_masks`).
     """
 
     frames: np.ndarray
     keypoints: tuple[Keypoints, ...]
+    root_masks: np.ndarray
 
 
 def frame_layers(anatomy: Anatomy, plan: CinePlan) -> Iterator[FrameLayers]:
@@ -67,11 +72,11 @@ def frame_layers(anatomy: Anatomy, plan: CinePlan) -> Iterator[FrameLayers]:
         camera = _panned(plan.camera, plan.pan[i])
         # streaks of contrast stay where they are from frame to frame: the same numbers again
         rng = np.random.default_rng(contrast_seed)
-        contrast = render_contrast(anatomy, camera, plan.contrast[i], rng, motion_offset=plan.motion.root[i])
+        layer = render_contrast(anatomy, camera, plan.contrast[i], rng, motion_offset=plan.motion.root[i])
         placed = place_devices(anatomy, plan.equipment, plan.states[i]).moved(partial(plan.motion.displacement, i))
         devices, tip = _draw_devices(camera, placed)
         ends = root_ends(anatomy, camera, motion_offset=plan.motion.root[i])
-        rise = contrast_rise(contrast, camera, ends)
+        rise = contrast_rise(layer.attenuation, camera, ends)
         keypoints = keypoints_of_frame(
             camera,
             root=ends if rise >= CONTRAST_RISE else None,
@@ -80,7 +85,7 @@ def frame_layers(anatomy: Anatomy, plan: CinePlan) -> Iterator[FrameLayers]:
             pigtail_tip=tip,
             frame=i,
         )
-        yield FrameLayers(camera, contrast, devices, keypoints, rise)
+        yield FrameLayers(camera, layer.attenuation, devices, keypoints, rise, _root_mask(layer, keypoints))
 
 
 def _panned(camera: Camera, pan: np.ndarray) -> Camera:
@@ -89,6 +94,18 @@ def _panned(camera: Camera, pan: np.ndarray) -> Camera:
         return camera
     shift = (-float(pan[0]) * camera.right + float(pan[1]) * camera.up) * camera.pixel_mm
     return replace(camera, centre=np.asarray(camera.centre) + shift)
+
+
+def _root_mask(layer: ContrastLayer, keypoints: Keypoints) -> np.ndarray:
+    """(H, W) uint8: the opacified root where its points say that its outline is seen; else nobody knows where it lies."""
+    if not _root_points(keypoints).any():
+        return np.full(layer.attenuation.shape, UNKNOWN, np.uint8)
+    return np.asarray(layer.root_mask() * ROOT, np.uint8)
+
+
+def _root_points(keypoints: Keypoints) -> np.ndarray:
+    """(K,) bool: the visible points of the root."""
+    return np.asarray(keypoints.visible & np.isin(keypoints.schema.names, ROOT_POINTS))
 
 
 def _draw_devices(camera: Camera, placed: PlacedDevices) -> tuple[np.ndarray, np.ndarray | None]:
@@ -121,7 +138,7 @@ def render_cine(anatomy: Anatomy, plan: CinePlan, *, bits: int = 8, background: 
         return _render_onto(background, anatomy, plan, bits)
     margin = int(np.abs(plan.pan).max())
     chest = _chest(anatomy, plan.camera, margin, np.random.default_rng(child_seed(plan.render_seed, 1)))
-    frames, keypoints = [], []
+    frames, keypoints, masks = [], [], []
     noise = np.random.default_rng(child_seed(plan.render_seed, 2))
     for i, layers in enumerate(frame_layers(anatomy, plan)):
         breath = float(plan.motion.breath[i]) / plan.camera.pixel_mm
@@ -131,20 +148,22 @@ def render_cine(anatomy: Anatomy, plan: CinePlan, *, bits: int = 8, background: 
         behind = whole[top : top + size, left : left + size]
         frames.append(expose(behind + layers.contrast + layers.devices, plan.detector, noise, bits=bits))
         keypoints.append(layers.keypoints)
-    return RenderedCine(np.stack(frames), tuple(keypoints))
+        masks.append(layers.root_mask)
+    return RenderedCine(np.stack(frames), tuple(keypoints), np.stack(masks))
 
 
 def _render_onto(background: RealBackground, anatomy: Anatomy, plan: CinePlan, bits: int) -> RenderedCine:
     noise = np.random.default_rng(child_seed(plan.render_seed, 2))
-    frames, keypoints = [], []
+    frames, keypoints, masks = [], [], []
     for layers in frame_layers(anatomy, plan):
         frames.append(background.draw(layers.contrast + layers.devices, noise, bits=bits))
         found = layers.keypoints
         drawn = found.keep(background.shows(found.xy))
         root = np.isin(found.schema.names, ROOT_POINTS)
-        hidden = root & ~(found.visible & root).any()
+        hidden = root & ~_root_points(found).any()
         keypoints.append(replace(drawn, labelled=~hidden))
-    return RenderedCine(np.stack(frames), tuple(keypoints))
+        masks.append(np.where((layers.root_mask == ROOT) & (background.field <= 0.5), np.uint8(0), layers.root_mask))
+    return RenderedCine(np.stack(frames), tuple(keypoints), np.stack(masks))
 
 
 def _chest(anatomy: Anatomy, camera: Camera, margin: int, rng: np.random.Generator) -> Background:

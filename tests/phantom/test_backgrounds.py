@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,13 @@ from monai_tavr.dicom import open_cine
 from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.keypoints import TAVR11, KeypointState
 from monai_tavr.phantom.backgrounds import RealBackground, list_backgrounds, load_background
+from monai_tavr.phantom.contrast import ContrastState
 from monai_tavr.phantom.generate import generate_dataset
 from monai_tavr.phantom.landmarks import ROOT_POINTS
+from monai_tavr.phantom.presets import preset_named
+from monai_tavr.phantom.procedure import plan_cine, sample_patient
+from monai_tavr.phantom.render import render_cine
+from monai_tavr.phantom.root_masks import OUTSIDE, ROOT, UNKNOWN
 
 
 def flat(level: float = 150.0, *, gain: float = 100.0, veil: float = 0.0, noise: float = 0.0, size: int = 64) -> RealBackground:
@@ -105,6 +111,20 @@ def test_a_data_set_on_real_frames(tmp_path: Path):
                 assert (points.state[root] == KeypointState.UNLABELLED).all()  # the real frame may show a root
                 unlabelled += 1
     assert unlabelled > 0
+
+
+def test_the_mask_ends_where_the_collimator_does():
+    patient = sample_patient(preset_named("tiny"), seed=2, index=0)
+    plan = plan_cine(patient, 0, preset=preset_named("tiny"), size=128)
+    plan = replace(plan, contrast=(ContrastState(), ContrastState(), ContrastState(filling=0.0)))
+    open_, closed = np.ones((128, 128), np.float32), np.ones((128, 128), np.float32)
+    whole = render_cine(patient.anatomy, plan, background=replace(flat(size=128), field=open_))
+    middle = int(np.argwhere(whole.root_masks[0] == ROOT)[:, 0].mean())
+    closed[:middle] = 0
+    half = render_cine(patient.anatomy, plan, background=replace(flat(size=128), field=closed)).root_masks
+    assert (whole.root_masks[2] == UNKNOWN).all()
+    assert (half[:2, :middle] == OUTSIDE).all()
+    np.testing.assert_array_equal(half[:, middle:], whole.root_masks[:, middle:])
 
 
 def test_other_backgrounds_are_another_data_set(tmp_path: Path):

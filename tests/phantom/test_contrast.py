@@ -19,7 +19,7 @@ PLAIN = ContrastState(coronary_filling=0.0, mixing=0.0)
 
 
 def render(anatomy, state, **more):
-    return render_contrast(anatomy, CAMERA, state, np.random.default_rng(0), **more)
+    return render_contrast(anatomy, CAMERA, state, np.random.default_rng(0), **more).attenuation
 
 
 def value_at(picture, point):
@@ -70,6 +70,20 @@ def test_pooling_darkens_its_sinus_and_stays_inside_the_root(anatomy):
     assert gain[beside].max() < 1e-3
 
 
+def test_the_mask_is_the_opacified_root_and_nothing_else(anatomy):
+    def mask_of(state):
+        return render_contrast(anatomy, CAMERA, state, np.random.default_rng(0)).root_mask()
+
+    everything = replace(PLAIN, fade_mm=15.0, lv_filling=1.0, coronary_filling=1.5, filling=0.4)
+    mask = mask_of(replace(PLAIN, fade_mm=15.0))
+    assert (mask.shape, mask.dtype) == ((256, 256), bool)
+    np.testing.assert_array_equal(mask_of(everything), mask)
+    assert value_at(mask, 0.5 * anatomy.sinus_height * anatomy.axis)
+    assert not value_at(mask, 0.6 * anatomy.lv_length * anatomy.lv_axis)
+    assert not value_at(mask, anatomy.centreline_at(np.array([anatomy.sinus_height + 40]))[0])  # contrast ends below
+    assert not mask_of(replace(PLAIN, filling=0.0)).any()
+
+
 def test_ventricle_and_coronaries_appear_when_filled(anatomy):
     plain = render(anatomy, PLAIN)
     ventricle = render(anatomy, replace(PLAIN, lv_filling=1.0)) - plain
@@ -93,7 +107,8 @@ def test_motion_moves_the_picture_as_it_moves_the_landmarks(anatomy):
     # 7.03125 mm to the patient's left in a frontal view of 0.703125 mm per pixel: ten pixels to the right.
     camera = replace(CAMERA, primary_deg=0)
     still, moved = (
-        render_contrast(anatomy, camera, PLAIN, np.random.default_rng(0), motion_offset=m) for m in ((0, 0, 0), (7.03125, 0, 0))
+        render_contrast(anatomy, camera, PLAIN, np.random.default_rng(0), motion_offset=m).attenuation
+        for m in ((0, 0, 0), (7.03125, 0, 0))
     )
     assert np.abs(moved[:, 20:-20] - still[:, 10:-30]).mean() < 0.004
     assert np.abs(moved - still).mean() > 0.01

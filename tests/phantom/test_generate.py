@@ -4,18 +4,21 @@ import re
 import shutil
 import subprocess
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
 from grown_schema import GUIDEWIRE, write_grown_schema
 
 from monai_tavr.commands.phantom import add_arguments, run
+from monai_tavr.dicom import find_cines
 from monai_tavr.dicom.writer import SYNTAXES
 from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.keypoints import KeypointSchema, KeypointState, load_schema
 from monai_tavr.phantom import generate
 from monai_tavr.phantom.generate import generate_dataset, split_of_patient
 from monai_tavr.phantom.procedure import sample_patient
+from monai_tavr.phantom.root_masks import OUTSIDE, ROOT, UNKNOWN
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,37 @@ def test_labels_of_another_schema_leave_unlabelled_what_is_not_drawn(dataset, tm
     with pytest.raises(ValueError, match=r"the phantom draws no point of schema 'OTHER'; it draws \['AA1', "):
         generate_dataset(tmp_path / "other", preset="tiny", schema=other, progress=False)
     assert not (tmp_path / "other").exists()
+
+
+def test_masks_of_the_root_come_beside_unchanged_cines(dataset, tmp_path):
+    options = {"preset": "tiny", "seed": 3, "patients": 2, "workers": 1, "progress": False, "root_masks": True}
+    generate_dataset(tmp_path / "masks", **options)
+    datalist = json.loads((tmp_path / "masks" / "datalist.json").read_text())
+    known = 0
+    for item in datalist["training"] + datalist["test"]:
+        for kind in ("image", "label"):
+            assert (tmp_path / "masks" / item[kind]).read_bytes() == (dataset / item[kind]).read_bytes()
+        masks = np.asarray(nibabel.load(tmp_path / "masks" / item["root_mask"]).dataobj)  # (columns, rows, frames)
+        assert (masks.shape, masks.dtype) == ((128, 128, 3), np.uint8)
+        for points in read_label_json(dataset / item["label"]).frames:
+            mask = masks[..., points.frame]
+            if not points.visible[:4].any():
+                assert (mask == UNKNOWN).all()
+                continue
+            assert set(np.unique(mask)) == {OUTSIDE, ROOT}
+            if points.visible[:4].all():
+                x, y = np.rint(points.xy[:4].mean(axis=0)).astype(int)
+                assert mask[x, y] == ROOT
+                known += 1
+    assert known > 2
+    assert len(find_cines(tmp_path / "masks")) == 4  # no mask is taken for a cine
+    lost = tmp_path / "masks" / datalist["test"][0]["root_mask"]
+    before = lost.read_bytes()
+    lost.unlink()
+    generate_dataset(tmp_path / "masks", **options)
+    assert lost.read_bytes() == before
+    with pytest.raises(ValueError, match=r"holds a data set made with .*'root_masks': True"):
+        generate_dataset(tmp_path / "masks", **{**options, "root_masks": False})
 
 
 def test_split_of_81_patients_is_55_10_16():

@@ -9,6 +9,7 @@ from monai_tavr.phantom.landmarks import CONTRAST_RISE
 from monai_tavr.phantom.presets import preset_named
 from monai_tavr.phantom.procedure import plan_cine, sample_patient
 from monai_tavr.phantom.render import frame_layers, render_cine
+from monai_tavr.phantom.root_masks import OUTSIDE, ROOT, UNKNOWN
 
 TAVR81 = preset_named("tavr81")
 STILL = {"root": 0.0, "beat": 0.0, "breath": 0.0}
@@ -51,6 +52,23 @@ def test_annulus_and_junction_ends_lie_on_the_contour_of_the_contrast():
                 distances += [steepest(layer, points[left], outward), steepest(layer, points[right], -outward)]
     assert len(distances) > 40
     assert np.median(np.abs(distances)) < 3
+
+
+def test_the_annulus_lies_on_the_outline_of_the_mask_and_no_point_means_no_mask():
+    distances = []
+    for index in range(14):
+        anatomy, plan = plan_of(index)
+        (layers,) = frame_layers(anatomy, plan)
+        points = points_of(layers.keypoints)
+        if not points.keys() & {"AA1", "AA2", "STJ1", "STJ2"}:
+            assert (layers.root_mask == UNKNOWN).all()
+        elif points.keys() >= {"AA1", "AA2"}:
+            assert set(np.unique(layers.root_mask)) == {OUTSIDE, ROOT}
+            outward = (points["AA1"] - points["AA2"]) / np.linalg.norm(points["AA1"] - points["AA2"])
+            mask = layers.root_mask.astype(float)
+            distances += [steepest(mask, points["AA1"], outward), steepest(mask, points["AA2"], -outward)]
+    assert len(distances) > 6
+    assert np.median(np.abs(distances)) <= 1.5
 
 
 def test_contrast_makes_the_group_visible_and_its_absence_does_not():
