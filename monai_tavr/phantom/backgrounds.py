@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monai_tavr.dicom import find_cines, open_cine
+from monai_tavr.phantom.collimator import open_at
 from monai_tavr.phantom.texture import Image, blur
 
 __all__ = ["RealBackground", "list_backgrounds", "load_background"]
@@ -83,10 +84,7 @@ class RealBackground:
         Returns:
             (K,) bool; False for what is not there.
         """
-        size = np.array(self.field.shape[::-1]) - 1
-        known = np.isfinite(xy).all(axis=1)
-        columns, rows = np.clip(np.rint(np.where(known[:, None], xy, 0)), 0, size).astype(int).T
-        return known & (self.field[rows, columns] > 0.5)
+        return open_at(self.field, xy)
 
 
 def list_backgrounds(folder: str | os.PathLike[str]) -> list[Path]:

@@ -14,11 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from monai_tavr.phantom.anatomy import Anatomy
 from monai_tavr.phantom.camera import Camera
+from monai_tavr.phantom.coronaries import coronary_tree, selective_tree
 from monai_tavr.phantom.raster import draw_surface, draw_tube, ellipsoid_chord
 from monai_tavr.phantom.texture import Image, blur, power_noise, resize
-from monai_tavr.phantom.vectors import perpendicular_frame, smooth_curve, unit
+from monai_tavr.phantom.vectors import perpendicular_frame
 
-__all__ = ["ContrastLayer", "ContrastState", "coronary_tree", "render_contrast"]
+__all__ = ["ContrastLayer", "ContrastState", "render_contrast"]
 
 _IODINE_MU = 0.0120  # per mm of well filled blood, after the display's compression
 _FULL_MM = 27.0  # thickness at which saturation is neutral
@@ -41,6 +42,8 @@ class ContrastState:
         valve_closed: 1 = cusps closed under the column, 0 = open, flat at the annulus.
         mixing: unevenness of the column by streaming, 0..1.
         saturation_mm: path length over which thick columns saturate.
+        root_share: iodine that reaches the root itself, as a share of the injection; a catheter in a coronary leaves it little.
+        selective: sinus whose coronary a catheter fills, 0 left or 2 right, with all its branches; None = both, from the root.
     """
 
     filling: float = 1.0
@@ -53,6 +56,8 @@ class ContrastState:
     valve_closed: float = 1.0
     mixing: float = 0.5
     saturation_mm: float = 24.0
+    root_share: float = 1.0
+    selective: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +74,7 @@ class ContrastLayer:
     filled: Image
 
     def root_mask(self) -> NDArray[np.bool_]:
-        """(H, W) True where the opacified root and ascending aorta are projected, up to where contrast has faded to a half."""
+        """(H, W) bool, True where the opacified root and aorta are projected, up to where contrast has faded to a half."""
         return np.asarray(resize(self.filled, self.attenuation.shape[0]) > 0.5)
 
 
@@ -104,7 +109,8 @@ def _render_iodine(anatomy: Anatomy, camera: Camera, state: ContrastState, rng: 
     ventricle = _ventricle(anatomy, camera, rng) * np.float32(0.35 * state.lv_filling)
     coronary = np.zeros((camera.size, camera.size))
     if state.coronary_filling > 0.01:
-        for vessel, radius, start in coronary_tree(anatomy):
+        tree = coronary_tree(anatomy) if state.selective is None else selective_tree(anatomy, state.selective)
+        for vessel, radius, start in tree:
             n = int(np.ceil(len(vessel) * np.clip((state.coronary_reach - start) / 0.35, 0, 1)))
             draw_tube(coronary, camera, vessel[:n], radius=radius[:n], mu=1.0)
     total = root + ventricle + np.float32(state.coronary_filling * 1.2) * blur(coronary, 0.7 * scale)
@@ -131,6 +137,8 @@ def _root_column(anatomy: Anatomy, camera: Camera, state: ContrastState, rng: np
     thinning = np.interp(flow, [0, anatomy.sinus_height, anatomy.sinus_height + 40], [1.05, 1.0, 1.0 - 0.35 * state.mixing])
     streaks = power_noise(rng, camera.size, slope=1.1, low=3, high=30)
     column *= (fade * thinning * np.clip(1 + 0.22 * state.mixing * streaks, 0.3, 1.6)).astype(np.float32)
+    if state.root_share != 1:
+        column *= np.float32(state.root_share)
     for j, amount in enumerate(state.sinus_pooling):
         if amount > 0.01:
             # Never wider than the root itself: the contour is what the labels mark.
@@ -164,63 +172,6 @@ def _ventricle(anatomy: Anatomy, camera: Camera, rng: np.random.Generator) -> Im
     chord = ellipsoid_chord(camera, anatomy.lv_axis * anatomy.lv_length * 0.5, half_axes, frame)
     clouds = np.clip(0.55 + 0.5 * power_noise(rng, camera.size, slope=1.2, low=3, high=24), 0, 1.5)
     return blur(chord * clouds, 2.5 * scale)
-
-
-@lru_cache(maxsize=8)
-def coronary_tree(anatomy: Anatomy) -> tuple[tuple[NDArray[np.float64], NDArray[np.float64], float], ...]:
-    """The coronaries of a patient: per vessel points (N, 3) mm, radius (N,) mm, and when contrast reaches its start (0..1).
-
-    They leave the left and the right sinus and run over an ellipsoid around the left ventricle: descending to the apex,
-    circumflex round its back, right coronary round its front.
-    """
-    rng = np.random.default_rng([anatomy.texture_seed, 1])
-    long = anatomy.lv_axis
-    front = unit(np.array([0.3, -1.0, 0.1]) - (np.array([0.3, -1.0, 0.1]) @ long) * long)
-    side = np.cross(long, front)
-    side = side if side[0] > 0 else -side  # to the patient's left
-    centre = long * anatomy.lv_length * 0.42
-    reach = np.array([0.62 * anatomy.lv_length, anatomy.lv_radius + 13, anatomy.lv_radius + 13])
-
-    def on_heart(along: float, angle: float) -> NDArray[np.float64]:
-        """Point at relative height -1..1 on the long axis and an angle from the front to the left."""
-        around = np.sqrt(max(0.0, 1 - along * along))
-        across = around * (np.cos(angle) * front * reach[1] + np.sin(angle) * side * reach[2])
-        return np.asarray(centre + along * reach[0] * long + across + rng.normal(0, 2.0, 3))
-
-    vessels = []
-    courses = (
-        (0, 2.3, [(-0.55, 0.75), (-0.2, 0.35), (0.2, 0.2), (0.6, 0.05), (0.93, -0.1)]),
-        (0, 2.0, [(-0.62, 0.95), (-0.62, 1.6), (-0.5, 2.2), (-0.1, 2.5), (0.3, 2.6)]),
-        (2, 2.0, [(-0.75, -0.6), (-0.7, -1.2), (-0.6, -1.9), (-0.45, -2.6), (0.1, -2.9)]),
-    )
-    for sinus, radius, course in courses:
-        out = anatomy.sinus_direction(sinus)
-        ostium = anatomy.axis * anatomy.sinus_height * 0.7 + out * anatomy.sinus_radius * 0.9
-        knots = [ostium, ostium + 9 * unit(out + 0.2 * anatomy.axis), *(on_heart(a, t) for a, t in course)]
-        path, _ = smooth_curve(knots, 1.5)
-        vessels.append((path, np.linspace(radius, 0.45 * radius, len(path)) * rng.uniform(0.85, 1.15), 0.0))
-        for begin in rng.uniform(0.25, 0.9, int(rng.integers(3, 6))):
-            i = int(begin * (len(path) - 2))
-            vessels.append((*_side_branch(path, i, centre, radius * (1 - 0.5 * begin), rng), 0.35 * begin + 0.2))
-    return tuple(vessels)
-
-
-def _side_branch(
-    path: NDArray[np.float64], index: int, centre: NDArray[np.float64], radius: float, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A wandering branch that leaves `path` at `index` and stays on the heart around `centre`."""
-    here = path[index]
-    outward = unit(here - centre)
-    along = unit(path[index + 1] - here)
-    heading = unit(along + rng.choice([-1, 1]) * np.cross(outward, along) * rng.uniform(0.5, 1.2))
-    points = [here]
-    for _ in range(int(rng.integers(5, 12))):
-        outward = unit(here - centre)
-        heading = unit(heading + rng.normal(0, 0.25, 3) - (heading @ outward) * outward - 0.08 * outward)
-        here = here + 4.0 * heading
-        points.append(here)
-    curve, _ = smooth_curve(points, 1.5)
-    return curve, np.linspace(0.62 * radius, 0.3 * radius, len(curve))
 
 
 @lru_cache(maxsize=8)

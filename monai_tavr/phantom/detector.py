@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_tavr.phantom.collimator import Collimator
 from monai_tavr.phantom.texture import Image, blur, resize
 
 __all__ = ["DetectorRanges", "DetectorSettings", "expose", "sample_detector"]
@@ -34,6 +35,7 @@ class DetectorRanges:
     brightness: Range = (125.0, 136.0)
     gamma: Range = (1.0, 1.0)
     side_glow: Range = (60.0, 135.0)
+    gain: Range = (80.0, 240.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,7 @@ class DetectorSettings:
         glow: (4,) height in grey levels of the bright zone at the left, right, top and bottom edge.
         glow_width, edge, edge_softness: (4,) pixels: its width, the collimator's position and softness.
         glow_profile: (4, 10) its height along the edge, as a share of ``glow``.
+        gain: least and most grey levels per unit of attenuation.
     """
 
     photons: float
@@ -68,6 +71,7 @@ class DetectorSettings:
     edge: NDArray[np.float64]
     edge_softness: NDArray[np.float64]
     glow_profile: NDArray[np.float64]
+    gain: Range = (80.0, 240.0)
 
 
 def sample_detector(rng: np.random.Generator, ranges: DetectorRanges | None = None) -> DetectorSettings:
@@ -90,11 +94,17 @@ def sample_detector(rng: np.random.Generator, ranges: DetectorRanges | None = No
         edge=rng.uniform(4, 12, 4) + np.where(rng.uniform(size=4) < 0.8, 0, rng.uniform(0, 10, 4)),
         edge_softness=rng.uniform(1.6, 4, 4),
         glow_profile=np.clip(1 + 0.45 * rng.standard_normal((4, 10)), 0.1, 2.2),
+        gain=r.gain,
     )
 
 
 def expose(
-    attenuation: NDArray[np.floating], settings: DetectorSettings, rng: np.random.Generator, *, bits: int = 8
+    attenuation: NDArray[np.floating],
+    settings: DetectorSettings,
+    rng: np.random.Generator,
+    *,
+    bits: int = 8,
+    collimator: Collimator | None = None,
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """One frame as the display shows it.
 
@@ -102,6 +112,7 @@ def expose(
         attenuation: (H, W) line integrals of attenuation relative to the exposure control's reference.
         rng: draws the quantum noise of this frame.
         bits: 8 or 12.
+        collimator: its blades and the display's shutter; None = open beyond the frame.
 
     Returns:
         (H, W) grey levels, uint8 for 8 bits, uint16 for 12.
@@ -115,6 +126,7 @@ def expose(
     signal = _detect(np.asarray(attenuation, dtype=np.float32), settings, rng, scale)
     grey = _display(signal, settings, scale)
     grey = _soft_clip(_collimate(grey, settings))
+    grey = grey if collimator is None else collimator.draw(grey)
     top = 255 if bits == 8 else 4095
     levels = np.rint(np.clip(grey * np.float32(top / 255), 0, top))
     return levels.astype(np.uint8) if bits == 8 else levels.astype(np.uint16)
@@ -149,7 +161,7 @@ def _display(signal: Image, settings: DetectorSettings, scale: float) -> Image:
     border = size // 16
     sample = picture[border : size - border : 4, border : size - border : 4]
     p5, p50, p95 = np.percentile(sample, [5, 50, 95])
-    gain = np.clip(settings.spread / max(p95 - p5, 1e-6), 80, 240)
+    gain = np.clip(settings.spread / max(p95 - p5, 1e-6), *settings.gain)
     grey = (picture - np.float32(p50)) * np.float32(gain)
     grey *= np.where(grey > 0, np.float32(0.98), np.float32(1.12))
     grey += np.float32(settings.brightness)

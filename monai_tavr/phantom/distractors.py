@@ -7,6 +7,7 @@ purpose: a network that learns "dense and tubular" instead of "capsule" must fai
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
@@ -15,7 +16,7 @@ from monai_tavr.phantom.anatomy import Anatomy
 from monai_tavr.phantom.curves import Curve, Tube, band, spline_curve
 from monai_tavr.phantom.vectors import unit
 
-__all__ = ["PROBABILITIES", "sample_distractors"]
+__all__ = ["CLINICAL_PROBABILITIES", "PROBABILITIES", "sample_distractors"]
 
 
 def _fixed(points: np.ndarray, radius: float, mu: float, *, hollow: float = 0.0, tether: float = 0.0) -> Tube:
@@ -153,6 +154,56 @@ def implanted_device(anatomy: Anatomy, rng: np.random.Generator) -> list[Tube]:
     ]
 
 
+def defibrillator(anatomy: Anatomy, rng: np.random.Generator) -> list[Tube]:
+    """An implanted defibrillator: a lead with a long, dense coil in the right ventricle, at times another in the vena cava, its
+    can in the corner of the picture, and at times a second lead that goes round the left ventricle."""
+    side = rng.choice([-1.0, 1.0, 1.0])
+    tip = np.array([rng.uniform(0, 34), -rng.uniform(22, 42), rng.uniform(-78, -48)])
+    entry = [[side * 85, -60, 120], [side * 40, -30, 135], [-38, -2, 105], [-42, 2, 40]]
+    curve = spline_curve(np.array([*entry, [-36, -6, -20], tip + np.array([-22, 8, 8]), tip]))
+    mu, end = rng.uniform(0.1, 0.22), curve.length
+    tubes = [Tube(curve.points, 1.0, 0.12, 0.4), band(curve, end - 1, width=2.0, radius=1.2, mu=0.35)]
+    coils = [(end - 12, rng.uniform(40, 60))] + (
+        [(end - rng.uniform(120, 150), rng.uniform(30, 70))] if rng.uniform() < 0.5 else []
+    )
+    for last, length in coils:
+        points = curve.span(last - length, last, step=0.25)
+        turns = 1 + 0.35 * np.sin(2 * np.pi * np.arange(len(points)) * 0.25 / rng.uniform(1.4, 2.4))
+        tubes.append(Tube(points, rng.uniform(1.2, 1.7), mu * turns, 0.35))
+    if rng.uniform() < 0.4:
+        left = spline_curve(
+            np.array([*entry, [-30, 20, -10], [20, 34, -6], [52, 10, -20], [58, -14, -40]]) + rng.normal(0, 3, (8, 3))
+        )
+        tubes += [Tube(left.points, 0.8, 0.12, 0.4)]
+        tubes += [band(left, left.length - s, width=2.0, radius=0.9, mu=0.35) for s in (1, rng.uniform(8, 25))]
+    can = np.array([side * rng.uniform(70, 95), -rng.uniform(70, 90), rng.uniform(75, 120)])
+    t = np.linspace(-1, 1, 41)
+    plate = can + t[:, None] * np.array([rng.uniform(18, 26), 0, rng.uniform(-8, 8)])
+    rounded = rng.uniform(15, 22) * np.sqrt(np.clip(1 - np.abs(t) ** 3, 0.002, 1))
+    return [*tubes, Tube(plate, rounded, 1.4 / rounded * rng.uniform(0.2, 0.6), 0.0, 0.0)]
+
+
+def electrode_clips(anatomy: Anatomy, rng: np.random.Generator) -> list[Tube]:
+    """Snap clips and pins of the ECG's cables: short, very dense, with an open frame and a wire that leaves the picture."""
+    tubes = []
+    for _ in range(int(rng.integers(1, 4))):
+        spot = np.array([rng.uniform(-100, 100), rng.choice([-115.0, 115.0]), rng.uniform(-90, 90)])
+        along = unit(rng.normal(0, 1, 3) * [1, 0.1, 1])
+        across = np.cross(along, [0.0, 1.0, 0.0]) * rng.uniform(1.2, 3.5)
+        length, mu = rng.uniform(6, 20), rng.uniform(0.15, 0.6)
+        frame = [spot - across, spot + length * along - 0.6 * across, spot + length * along + 0.6 * across, spot + across]
+        corners = np.array([*frame, frame[0]])
+        outline = np.concatenate([np.linspace(a, b, 8) for a, b in pairwise(corners)])
+        tubes.append(_fixed(outline, rng.uniform(0.3, 0.8), mu))
+        if rng.uniform() < 0.6:
+            tubes.append(_fixed(np.linspace(spot - 2 * along, spot + 1.5 * along, 6), rng.uniform(1.0, 2.2), mu))
+        away = np.cumsum(-along + rng.normal(0, 0.35, (6, 3)) * [1, 0, 1], axis=0) * 34
+        tubes.append(
+            _fixed(spline_curve(np.concatenate([spot[None], spot + away]), step=1.0).points, 0.4, rng.uniform(0.05, 0.2))
+        )
+    return tubes
+
+
 _MAKERS: Mapping[str, Callable[[Anatomy, np.random.Generator], list[Tube]]] = MappingProxyType(
     {
         "echo_probe": echo_probe,
@@ -162,6 +213,8 @@ _MAKERS: Mapping[str, Callable[[Anatomy, np.random.Generator], list[Tube]]] = Ma
         "dense_blocks": dense_blocks,
         "clips": clips,
         "implanted_device": implanted_device,
+        "defibrillator": defibrillator,
+        "electrode_clips": electrode_clips,
     }
 )
 
@@ -177,6 +230,10 @@ PROBABILITIES: Mapping[str, float] = MappingProxyType(
     }
 )
 """Kind -> probability that a patient has it. Sternal wires belong to the anatomy."""
+CLINICAL_PROBABILITIES: Mapping[str, float] = MappingProxyType(
+    {**PROBABILITIES, "implanted_device": 0.15, "defibrillator": 0.12, "electrode_clips": 0.2}
+)
+"""The same with what the other presets never show."""
 
 
 def sample_distractors(

@@ -3,7 +3,8 @@
 ``tavr81`` mirrors the paper's data (81 patients, about 2854 frames); ``shift`` is what the training never saw: another dose, blur
 and display curve, other valve types, steeper angles, more distractors; ``worklist`` is what lies before an annotator: whole cines
 of very different length from such a machine, most of them with one kind of valve; ``variety`` is for training: many patients with
-few frames each, for the frames of one cine hardly differ; ``demo`` is six studies to look at; ``tiny`` is for tests.
+few frames each, for the frames of one cine hardly differ; ``clinical`` is that with what real rooms add, among it many frames of
+the same laboratory that show no valve procedure; ``demo`` is six studies to look at; ``tiny`` is for tests.
 """
 
 from __future__ import annotations
@@ -13,12 +14,34 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from monai_tavr.phantom.detector import DetectorRanges
-from monai_tavr.phantom.distractors import PROBABILITIES
+from monai_tavr.phantom.distractors import CLINICAL_PROBABILITIES, PROBABILITIES
 
-__all__ = ["PHASES", "PRESETS", "Preset", "preset_named"]
+__all__ = ["PHASES", "PRESETS", "ClinicalRanges", "Preset", "preset_named"]
 
 PHASES = ("survey", "positioning", "deployment", "follow-up")
+_OTHER_RUNS = ("coronary", "aortogram")  # of the same laboratory: no delivery system, no valve
 Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ClinicalRanges:
+    """(low, high) ranges and probabilities of what differs between laboratories, machines and injections.
+
+    Attributes:
+        iodine: factor on the contrast of a run.
+        selective: factor on that of a catheter in a coronary, whose contrast no blood dilutes.
+        texture: factor on the markings of lung and bone.
+        shading: strength of what makes one part of the chest dark and another bright.
+        collimated: probability that blades close the field.
+        borderless: probability that a field without blades goes on beyond the frame, with no edge to be seen.
+    """
+
+    iodine: Range = (0.45, 1.7)
+    selective: Range = (1.2, 6.0)
+    texture: Range = (0.05, 1.1)
+    shading: Range = (0.2, 1.5)
+    collimated: float = 0.5
+    borderless: float = 0.6
 
 
 @dataclass(frozen=True)
@@ -40,6 +63,7 @@ class Preset:
         field_mm: (low, high) width of the field of view at the heart.
         detector: ranges of the X-ray machine.
         distractors: kind -> probability per patient.
+        clinical: what real rooms add; None = nothing.
     """
 
     name: str
@@ -58,6 +82,7 @@ class Preset:
     field_mm: Range = (145.0, 205.0)
     detector: DetectorRanges = field(default_factory=DetectorRanges)
     distractors: Mapping[str, float] = field(default_factory=lambda: PROBABILITIES)
+    clinical: ClinicalRanges | None = None
 
 
 _SHIFTED_DETECTOR = DetectorRanges(
@@ -72,6 +97,20 @@ _SHIFTED_DETECTOR = DetectorRanges(
     side_glow=(0.0, 60.0),
 )
 
+_CLINICAL_DETECTOR = DetectorRanges(
+    photons=(6000.0, 60000.0),
+    veil=(0.18, 0.42),
+    blur=(0.6, 1.3),
+    compression=(0.2, 0.9),
+    compression_sigma=(40.0, 110.0),
+    sharpening=(0.0, 1.1),
+    spread=(55.0, 118.0),
+    brightness=(92.0, 150.0),
+    gamma=(0.75, 1.3),
+    side_glow=(0.0, 130.0),
+    gain=(70.0, 260.0),
+)
+
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         p.name: p
@@ -83,6 +122,20 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 800,
                 frames=(2, 2),
                 part="training",
+            ),
+            Preset(
+                "clinical",
+                "As variety, as real rooms look: collimators, lung beside spine, leads, coronary angiograms, aortograms",
+                800,
+                frames=(2, 2),
+                phases=(*PHASES, *_OTHER_RUNS),
+                part="training",
+                primary=(-40.0, 45.0),
+                secondary=(-30.0, 30.0),
+                field_mm=(125.0, 230.0),
+                detector=_CLINICAL_DETECTOR,
+                distractors=CLINICAL_PROBABILITIES,
+                clinical=ClinicalRanges(),
             ),
             Preset(
                 "shift",

@@ -14,14 +14,17 @@ import numpy as np
 
 from monai_tavr.phantom.anatomy import Anatomy, sample_anatomy
 from monai_tavr.phantom.camera import Camera
+from monai_tavr.phantom.collimator import Collimator, sample_collimator
 from monai_tavr.phantom.contrast import ContrastState
+from monai_tavr.phantom.coronaries import guiding_catheter
 from monai_tavr.phantom.curves import Tube
 from monai_tavr.phantom.delivery import DeliverySystem, sample_delivery
 from monai_tavr.phantom.detector import DetectorSettings, sample_detector
 from monai_tavr.phantom.devices import DeviceState, Equipment
 from monai_tavr.phantom.distractors import sample_distractors
+from monai_tavr.phantom.injection import sample_injection, selective_injection
 from monai_tavr.phantom.motion import Motion, sample_motion
-from monai_tavr.phantom.presets import Preset
+from monai_tavr.phantom.presets import ClinicalRanges, Preset
 from monai_tavr.phantom.seeding import child_seed, root_seed
 from monai_tavr.phantom.valves import ValveFrame, opening_profile, sample_valve
 from monai_tavr.phantom.wires import guide_wire, pacing_lead, pigtail
@@ -55,6 +58,8 @@ _CHANCES = {
     "positioning": _Chances(contrast=0.5, system=0.93, wire=1.0, pigtail=0.85),
     "deployment": _Chances(contrast=0.45, system=0.94, wire=1.0, pigtail=0.9),
     "follow-up": _Chances(contrast=0.62, system=0.3, wire=0.6, pigtail=0.92, implanted=0.9),
+    "coronary": _Chances(contrast=1.0, system=0.0, wire=0.0, pigtail=0.0, previous=0.0),
+    "aortogram": _Chances(contrast=1.0, system=0.0, wire=0.15, pigtail=1.0, previous=0.0),
 }
 
 
@@ -95,6 +100,8 @@ class CinePlan:
         detector: the X-ray machine's settings.
         frame_time_ms: from one frame to the next.
         render_seed: of textures and noise.
+        shading: strength of what makes one part of the chest dark and another bright, 0 none.
+        collimator: the blades; None = open beyond the frame.
     """
 
     phase: str
@@ -107,6 +114,8 @@ class CinePlan:
     detector: DetectorSettings
     frame_time_ms: float
     render_seed: np.random.SeedSequence
+    shading: float = 0.0
+    collimator: Collimator | None = None
 
 
 def sample_patient(preset: Preset, *, seed: int, index: int) -> Patient:
@@ -114,6 +123,9 @@ def sample_patient(preset: Preset, *, seed: int, index: int) -> Patient:
     root = root_seed(preset.name, seed, index)
     body, kit, procedure, *cine_seeds = (child_seed(root, k) for k in range(3 + len(preset.phases)))
     anatomy = sample_anatomy(body)
+    if preset.clinical is not None:
+        lung, bone = np.random.default_rng(child_seed(body, 0)).uniform(*preset.clinical.texture, 2)
+        anatomy = replace(anatomy, lung_density=lung * anatomy.lung_density, bone_density=bone * anatomy.bone_density)
     rng = np.random.default_rng(kit)
     makes = list(preset.makes)
     weights = np.array([preset.makes[m] for m in makes])
@@ -150,10 +162,10 @@ def plan_cine(patient: Patient, cine: int, *, preset: Preset, size: int) -> Cine
     equipment, states = _sample_devices(patient, preset, phase, chances, frames, rng)
     frame_time = float(rng.choice([66.667, 66.667, 100.0, 133.333]))
     present = rng.uniform() < chances.contrast
-    contrast = _sample_contrast(frames, rng, present=present, obstructed=equipment.loaded, whole=preset.typical)
+    contrast = sample_injection(frames, rng, present=present, obstructed=equipment.loaded, whole=preset.typical)
     paced = phase == "deployment" and rng.uniform() < (0.75 if patient.system.kind == "balloon" else 0.3)
     motion = sample_motion(patient.anatomy, rng, frames=frames, frame_time_ms=frame_time, paced=paced)
-    return CinePlan(
+    plan = CinePlan(
         phase=phase,
         camera=camera,
         equipment=equipment,
@@ -164,6 +176,33 @@ def plan_cine(patient: Patient, cine: int, *, preset: Preset, size: int) -> Cine
         detector=sample_detector(rng, preset.detector),
         frame_time_ms=frame_time,
         render_seed=child_seed(seed, 1),
+    )
+    return plan if preset.clinical is None else _as_in_a_clinic(plan, patient, preset.clinical, child_seed(seed, 2))
+
+
+def _as_in_a_clinic(plan: CinePlan, patient: Patient, ranges: ClinicalRanges, seed: np.random.SeedSequence) -> CinePlan:
+    """The plan with what real rooms add: more or less iodine, a catheter in a coronary, a collimator, shading."""
+    rng = np.random.default_rng(seed)
+    selective = plan.phase == "coronary"
+    iodine = float(np.exp(rng.uniform(*np.log(ranges.selective if selective else ranges.iodine))))
+    contrast = tuple(replace(c, filling=iodine * c.filling) for c in plan.contrast)
+    equipment = plan.equipment
+    camera, anatomy = plan.camera, patient.anatomy
+    if selective:
+        middle = anatomy.lv_axis * rng.uniform(0.15, 0.55) * anatomy.lv_length + rng.normal(0, 9, 3)
+        camera = replace(camera, field_mm=camera.field_mm * rng.uniform(0.5, 0.8), centre=middle)
+        sinus = int(rng.choice([0, 0, 2]))
+        contrast = selective_injection(contrast, sinus, rng)
+        leads = patient.lead if rng.uniform() < 0.2 else ()
+        equipment = replace(equipment, passive=(*leads, *patient.distractors, *guiding_catheter(anatomy, sinus, rng)))
+    detector, collimator = plan.detector, None
+    if rng.uniform() < ranges.collimated:
+        collimator = sample_collimator(rng)
+    if collimator is not None or rng.uniform() < ranges.borderless:  # blades are the only edge, or there is none
+        detector = replace(detector, glow=np.zeros(4), edge=np.full(4, -200.0))
+    shading = rng.uniform(*ranges.shading)
+    return replace(
+        plan, camera=camera, contrast=contrast, equipment=equipment, detector=detector, collimator=collimator, shading=shading
     )
 
 
@@ -249,38 +288,3 @@ def _sample_opening(valve: ValveFrame, frames: int, rng: np.random.Generator, *,
     low, high = fine[inflow <= _UNDECIDED[0]].max(), fine[inflow >= _UNDECIDED[1]].min()
     middle = (low + high) / 2
     return np.where((progress > low) & (progress < high), np.where(progress < middle, low, high), progress)
-
-
-def _sample_contrast(
-    frames: int, rng: np.random.Generator, *, present: bool, obstructed: bool, whole: bool
-) -> tuple[ContrastState, ...]:
-    """F states: an injection that arrives, fills the root and washes out, or a trace that marks no outline.
-
-    ``whole`` = the cine begins without contrast and shows the injection to its end.
-    """
-    t = np.arange(frames, dtype=float)
-    arrival = rng.uniform(-10, 0.45 * frames) if rng.uniform() < 0.75 else -50.0
-    end = arrival + rng.uniform(8, 26) if arrival > -50 else 1e3
-    if whole:
-        arrival, end = rng.uniform(0.08, 0.2) * frames, rng.uniform(0.8, 1.2) * frames
-    rise = 1 / (1 + np.exp(-(t - arrival) / 0.5))
-    wash = 1 / (1 + np.exp((t - end) / 0.7))
-    peak = rng.uniform(0.95, 1.55)
-    trace = rng.uniform(0, 0.03)
-    filling = np.maximum(peak * rise * wash, trace) if present else np.full(frames, trace * (rng.uniform() < 0.5))
-    since = np.clip(t - arrival, 0, 12) if arrival > -50 else np.full(frames, 12.0)
-    fade = rng.uniform(18, 45) + rng.uniform(1, 5) * since
-    base = ContrastState(
-        fade_width=rng.uniform(0.06, 0.22),
-        lv_filling=rng.uniform(0.15, 1.0) if rng.uniform() < 0.6 else 0.0,
-        coronary_filling=rng.uniform(0.5, 1.6) if rng.uniform() < 0.85 else 0.0,
-        sinus_pooling=(rng.uniform(0, 0.8), rng.uniform(0, 0.8), rng.uniform(0, 0.8)),
-        valve_closed=rng.uniform(0.3, 0.8) if obstructed else 1.0,
-        mixing=rng.uniform(0.1, 1.0),
-        saturation_mm=rng.uniform(18, 34),
-    )
-    delay = rng.uniform(0.15, 0.35)
-    return tuple(
-        replace(base, filling=float(f), fade_mm=float(h), coronary_reach=float(np.clip(s * delay, 0, 1)))
-        for f, h, s in zip(filling, fade, since, strict=True)
-    )

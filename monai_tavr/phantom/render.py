@@ -17,14 +17,16 @@ from monai_tavr.phantom.anatomy import Anatomy
 from monai_tavr.phantom.background import Background, render_layers
 from monai_tavr.phantom.backgrounds import RealBackground
 from monai_tavr.phantom.camera import Camera
+from monai_tavr.phantom.collimator import open_at
 from monai_tavr.phantom.contrast import ContrastLayer, render_contrast
 from monai_tavr.phantom.curves import draw_tubes
 from monai_tavr.phantom.detector import expose
 from monai_tavr.phantom.devices import PlacedDevices, place_devices
 from monai_tavr.phantom.landmarks import CONTRAST_RISE, COVER, ROOT_POINTS, contrast_rise, keypoints_of_frame, root_ends
 from monai_tavr.phantom.procedure import CinePlan
-from monai_tavr.phantom.root_masks import ROOT, UNKNOWN
+from monai_tavr.phantom.root_masks import OUTSIDE, ROOT, UNKNOWN
 from monai_tavr.phantom.seeding import child_seed
+from monai_tavr.phantom.shading import draw_shading
 
 __all__ = ["FrameLayers", "RenderedCine", "frame_layers", "render_cine"]
 
@@ -39,7 +41,7 @@ class FrameLayers:
         devices: (H, W) attenuation of the devices.
         keypoints: visible points in pixels.
         rise: how much contrast darkens the inside of the root's outline.
-        root_mask: (H, W) uint8, the opacified root (see :mod:`monai_tavr.phantom.root_masks`).
+        root_mask: (H, W) uint8 mask of the opacified root (see :mod:`monai_tavr.phantom.root_masks`).
     """
 
     camera: Camera
@@ -57,7 +59,7 @@ class RenderedCine:
     Attributes:
         frames: (F, H, W) grey levels, uint8, or uint16 with 12 bits.
         keypoints: those of each of the F frames.
-        root_masks: (F, H, W) uint8, the opacified root (see :mod:`monai_tavr.phantom.root_masks`).
+        root_masks: (F, H, W) uint8 masks of the opacified root (see :mod:`monai_tavr.phantom.root_masks`).
     """
 
     frames: np.ndarray
@@ -137,7 +139,7 @@ def render_cine(anatomy: Anatomy, plan: CinePlan, *, bits: int = 8, background: 
     if background is not None:
         return _render_onto(background, anatomy, plan, bits)
     margin = int(np.abs(plan.pan).max())
-    chest = _chest(anatomy, plan.camera, margin, np.random.default_rng(child_seed(plan.render_seed, 1)))
+    chest = _chest(anatomy, plan, margin)
     frames, keypoints, masks = [], [], []
     noise = np.random.default_rng(child_seed(plan.render_seed, 2))
     for i, layers in enumerate(frame_layers(anatomy, plan)):
@@ -146,9 +148,11 @@ def render_cine(anatomy: Anatomy, plan: CinePlan, *, bits: int = 8, background: 
         left, top = margin - plan.pan[i]
         size = plan.camera.size
         behind = whole[top : top + size, left : left + size]
-        frames.append(expose(behind + layers.contrast + layers.devices, plan.detector, noise, bits=bits))
-        keypoints.append(layers.keypoints)
-        masks.append(layers.root_mask)
+        picture = behind + layers.contrast + layers.devices
+        frames.append(expose(picture, plan.detector, noise, bits=bits, collimator=plan.collimator))
+        seen = _between_blades(layers, None if plan.collimator is None else plan.collimator.field(size))
+        keypoints.append(seen[0])
+        masks.append(seen[1])
     return RenderedCine(np.stack(frames), tuple(keypoints), np.stack(masks))
 
 
@@ -157,16 +161,28 @@ def _render_onto(background: RealBackground, anatomy: Anatomy, plan: CinePlan, b
     frames, keypoints, masks = [], [], []
     for layers in frame_layers(anatomy, plan):
         frames.append(background.draw(layers.contrast + layers.devices, noise, bits=bits))
-        found = layers.keypoints
-        drawn = found.keep(background.shows(found.xy))
+        found, mask = _between_blades(layers, background.field)
         root = np.isin(found.schema.names, ROOT_POINTS)
-        hidden = root & ~_root_points(found).any()
-        keypoints.append(replace(drawn, labelled=~hidden))
-        masks.append(np.where((layers.root_mask == ROOT) & (background.field <= 0.5), np.uint8(0), layers.root_mask))
+        hidden = root & ~_root_points(layers.keypoints).any()
+        keypoints.append(replace(found, labelled=~hidden))
+        masks.append(mask)
     return RenderedCine(np.stack(frames), tuple(keypoints), np.stack(masks))
 
 
-def _chest(anatomy: Anatomy, camera: Camera, margin: int, rng: np.random.Generator) -> Background:
+def _between_blades(layers: FrameLayers, field: np.ndarray | None) -> tuple[Keypoints, np.ndarray]:
+    """Keypoints and root's mask of a frame without what lies behind a collimator, whose open ``field`` (H, W) is 1."""
+    found, mask = layers.keypoints, layers.root_mask
+    if field is None:
+        return found, mask
+    return found.keep(open_at(field, found.xy)), np.where((mask == ROOT) & (field <= 0.5), np.uint8(OUTSIDE), mask)
+
+
+def _chest(anatomy: Anatomy, plan: CinePlan, margin: int) -> Background:
     """The chest, wider than the frame by ``margin`` pixels on each side, so that the table can move."""
-    size = camera.size + 2 * margin
-    return render_layers(anatomy, replace(camera, size=size, field_mm=camera.field_mm * size / camera.size), rng)
+    size = plan.camera.size + 2 * margin
+    camera = replace(plan.camera, size=size, field_mm=plan.camera.field_mm * size / plan.camera.size)
+    chest = render_layers(anatomy, camera, np.random.default_rng(child_seed(plan.render_seed, 1)))
+    if not plan.shading:
+        return chest
+    shading = draw_shading(len(chest.soft), plan.shading, np.random.default_rng(child_seed(plan.render_seed, 4)))
+    return replace(chest, soft=chest.soft + shading)

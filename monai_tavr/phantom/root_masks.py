@@ -22,7 +22,12 @@ OUTSIDE, ROOT, UNKNOWN = 0, 1, 255
 
 
 def write_root_masks(path: Path, masks: NDArray[np.uint8]) -> None:
-    """Write the masks (F, H, W) uint8 of a cine as ``path``, a ``.nii.gz`` file of shape (W, H, F)."""
+    """Write the masks of a cine.
+
+    Args:
+        path: a ``.nii.gz`` file; its axes are columns, rows and frames.
+        masks: (F, H, W) uint8 masks of :data:`OUTSIDE`, :data:`ROOT` and :data:`UNKNOWN`.
+    """
     import nibabel  # half a second that only those pay who ask for masks
 
     image = nibabel.Nifti1Image(masks.transpose(2, 1, 0), np.eye(4), dtype=np.uint8)

@@ -6,7 +6,8 @@ import pytest
 
 from monai_tavr.phantom.anatomy import sample_anatomy
 from monai_tavr.phantom.camera import Camera
-from monai_tavr.phantom.contrast import ContrastState, coronary_tree, render_contrast
+from monai_tavr.phantom.contrast import ContrastState, render_contrast
+from monai_tavr.phantom.coronaries import coronary_tree
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,22 @@ def test_ventricle_and_coronaries_appear_when_filled(anatomy):
     (middle,), magnification = CAMERA.project(anatomy.lv_axis[None] * anatomy.lv_length * 0.5)
     assert np.hypot(column - middle[0], row - middle[1]) < 0.55 * anatomy.lv_length * magnification[0]
     assert (render(anatomy, replace(PLAIN, coronary_filling=1.0)) - plain).max() > 0.02
+
+
+def test_a_catheter_in_a_coronary_fills_that_one_and_leaves_the_root_as_it_is(anatomy):
+    left, right = (replace(PLAIN, coronary_filling=1.0, root_share=0.0, selective=s) for s in (0, 2))
+    middle = 0.5 * anatomy.sinus_height * anatomy.axis
+    for state, own, other in ((left, 0, 2), (right, 2, 0)):
+        picture = render(anatomy, state)
+        out = [
+            anatomy.axis * anatomy.sinus_height * 0.7 + anatomy.sinus_direction(j) * (0.9 * anatomy.sinus_radius + 4)
+            for j in (own, other)
+        ]
+        assert value_at(picture, out[0]) > 0.02
+        assert value_at(picture, out[0]) > 5 * abs(value_at(picture, out[1]))
+    none, some, full = (value_at(render(anatomy, replace(left, root_share=share)), middle) for share in (0.0, 0.3, 1.0))
+    assert abs(none) < 0.01
+    assert 0.3 * full < some < 0.8 * full  # thick columns saturate
 
 
 def test_coronaries_fill_from_their_ostia(anatomy):

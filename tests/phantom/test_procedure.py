@@ -121,6 +121,46 @@ def test_typical_demo_studies_show_their_phase():
         assert plan.states[-1].opening == (1.0 if phase == "deployment" else 0.0)
 
 
+@pytest.fixture(scope="module")
+def clinical():
+    """Phase -> plans of 24 patients of the preset ``clinical``."""
+    preset, found = preset_named("clinical"), {}
+    for index in range(24):
+        patient = sample_patient(preset, seed=0, index=index)
+        for c, (phase, _, _) in enumerate(patient.cines):
+            found.setdefault(phase, []).append((patient, plan_cine(patient, c, preset=preset, size=128)))
+    return found
+
+
+def test_other_runs_of_the_laboratory_show_neither_catheter_nor_valve(clinical):
+    assert set(clinical) == {"survey", "positioning", "deployment", "follow-up", "coronary", "aortogram"}
+    for phase in ("coronary", "aortogram"):
+        assert len(clinical[phase]) > 14
+        for patient, plan in clinical[phase]:
+            kit = plan.equipment
+            assert (kit.system, kit.valve, kit.previous) == (None, None, None)
+            assert (kit.pigtail is None) == (phase == "coronary")
+            assert {s.selective for s in plan.contrast} <= ({0, 2} if phase == "coronary" else {None})
+            if phase == "coronary":
+                assert len(kit.passive) > len(patient.distractors)  # the guiding catheter
+                assert all(s.root_share <= 0.15 for s in plan.contrast)
+
+
+def test_contrast_collimator_and_shading_vary_in_a_clinic_and_nowhere_else(clinical, plans):
+    both = [plan for runs in clinical.values() for _, plan in runs]
+    closed = [plan for plan in both if plan.collimator is not None]
+    assert len(closed) / len(both) == pytest.approx(0.5, abs=0.15)
+    assert all((plan.detector.glow == 0).all() for plan in closed)  # one kind of edge, not two
+    assert min(p.shading for p in both) < 0.5 < 1.2 < max(p.shading for p in both)
+    peaks = [max(s.filling for s in plan.contrast) for _, plan in clinical["aortogram"]]
+    assert min(peaks) < 0.7
+    assert max(peaks) > 1.6
+    lungs = [patient.anatomy.lung_density for patient, _ in clinical["survey"]]
+    assert min(lungs) < 0.3
+    assert max(lungs) > 0.9
+    assert {(plan.collimator, plan.shading) for _, _, plan in plans} == {(None, 0.0)}
+
+
 def test_shift_differs_in_dose_blur_valves_angles_and_distractors():
     shift = PRESETS["shift"]
     assert shift.detector.photons[1] <= TAVR81.detector.photons[0]

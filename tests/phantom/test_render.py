@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from monai_tavr.phantom.collimator import Collimator
 from monai_tavr.phantom.contrast import ContrastState
 from monai_tavr.phantom.landmarks import CONTRAST_RISE
 from monai_tavr.phantom.presets import preset_named
@@ -128,6 +129,44 @@ def test_rendering_twice_gives_the_same_frames():
     np.testing.assert_array_equal(first.frames, second.frames)
 
 
+@pytest.mark.parametrize(
+    ("preset", "index", "cine", "points", "mean"),
+    [
+        ("tavr81", 7, 2, {"PT": (26.58, 29.6), "FE1": (23.64, 33.36), "FE2": (30.67, 29.24)}, 121.5),
+        ("variety", 5, 0, {"AA1": (24.44, 34.64), "AA2": (30.59, 28.96), "STJ1": (20.52, 30.68), "STJ2": (27.03, 24.74)}, 127.7),
+        ("shift", 1, 1, {"CP": (26.97, 26.07), "CM": (29.63, 29.85), "CD": (32.89, 32.46), "CT": (34.75, 33.0)}, 104.4),
+    ],
+)
+def test_published_data_sets_stay_as_they_were(preset, index, cine, points, mean):
+    """Points and mean grey level as version 1 of the generator has made them since it was published."""
+    patient = sample_patient(preset_named(preset), seed=0, index=index)
+    made = render_cine(patient.anatomy, plan_cine(patient, cine, preset=preset_named(preset), size=64))
+    found = points_of(made.keypoints[0])
+    assert found.keys() == points.keys()
+    for name, xy in points.items():
+        np.testing.assert_allclose(found[name], xy, atol=0.006)
+    assert made.frames[0].mean() == pytest.approx(mean, abs=0.1)
+
+
+def test_points_and_mask_behind_the_blades_are_gone():
+    anatomy, plan = plan_of(3, size=128)
+    plan = replace(plan, contrast=(ContrastState(),))
+    whole = render_cine(anatomy, plan)
+    points = points_of(whole.keypoints[0])
+    middle = (points["AA1"] + points["AA2"] + points["STJ1"] + points["STJ2"]) / 4
+    blades = np.array([middle[0] / 128, 0, 0, 0])
+    sharp = Collimator(blades, 0.0, 0.0, softness=0.5, glow=0, glow_width=0.01, surround=20, leak=0, shutter=2)
+    half = render_cine(anatomy, replace(plan, collimator=sharp))
+    expected = {name for name, xy in points.items() if xy[0] > middle[0]}
+    assert set(points_of(half.keypoints[0])) == expected
+    assert {"AA2", "STJ2"} <= expected
+    assert half.keypoints[0].labelled.all()
+    edge = round(middle[0])
+    assert (half.root_masks[0, :, : edge - 1] == OUTSIDE).all()
+    np.testing.assert_array_equal(half.root_masks[0, :, edge + 2 :], whole.root_masks[0, :, edge + 2 :])
+    assert half.frames[0, :, : edge - 6].max() < 40
+
+
 def test_the_table_moves_chest_devices_and_points_together():
     anatomy, plan = plan_of(4, 1, size=256)
     motion = replace(plan.motion, **{k: np.zeros_like(getattr(plan.motion, k)) for k in STILL})
@@ -173,7 +212,7 @@ def test_a_pigtail_beside_an_open_valve_is_mostly_seen():
     assert absent < 0.5 * visible
 
 
-@pytest.mark.parametrize("preset", ["shift", "tiny"])
+@pytest.mark.parametrize("preset", ["shift", "tiny", "clinical"])
 def test_every_preset_renders(preset):
     chosen = preset_named(preset)
     patient = sample_patient(chosen, seed=1, index=0)
