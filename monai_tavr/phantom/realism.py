@@ -1,16 +1,18 @@
 """How near phantom frames are to real ones: grey-level percentiles, energy per band of scales, slope of the spectrum.
 
 The reference figures are means over real survey, positioning and follow-up frames at 512 x 512 pixels, 8 bits. They say nothing
-of shapes: equal figures are necessary for realism, not enough. ``python -m monai_tavr.phantom.realism DIR`` prints the figures of
-the cines in a folder beside them.
+of shapes: equal figures are necessary for realism, not enough. The spread from frame to frame counts as much as the mean: rooms,
+machines and patients differ. ``python -m monai_tavr.phantom.realism DIR`` prints the figures of the cines in a folder beside
+those references, and with ``--real FOLDER`` beside those of real frames of yours.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,7 +28,7 @@ __all__ = [
     "FrameStatistics",
     "frame_statistics",
     "frames_of_folder",
-    "mean_statistics",
+    "summarise",
     "table",
 ]
 
@@ -82,16 +84,19 @@ def _spectrum_slope(patch: NDArray[np.float32]) -> float:
     return float(np.polyfit(np.log(k), np.log(radial[k]), 1)[0])
 
 
-def mean_statistics(frames: Iterable[NDArray[np.generic]]) -> FrameStatistics:
-    """Mean figures over ``frames``, each (H, W) of grey levels. Raises ValueError if there is none."""
+def summarise(frames: Iterable[NDArray[np.generic]]) -> tuple[FrameStatistics, FrameStatistics]:
+    """Mean and standard deviation of the figures over ``frames``, each (H, W) of grey levels. Raises ValueError without any."""
     all_statistics = [frame_statistics(frame) for frame in frames]
     if not all_statistics:
         raise ValueError("no frames to compute statistics of: give at least one")
-    return FrameStatistics(
-        percentiles=tuple(np.mean([s.percentiles for s in all_statistics], axis=0).tolist()),
-        bands=tuple(np.mean([s.bands for s in all_statistics], axis=0).tolist()),
-        spectrum_slope=float(np.mean([s.spectrum_slope for s in all_statistics])),
+    percentiles, bands, slopes = (
+        np.array([getattr(s, name) for s in all_statistics]) for name in ("percentiles", "bands", "spectrum_slope")
     )
+
+    def over_frames(how: Callable[..., Any]) -> FrameStatistics:
+        return FrameStatistics(tuple(how(percentiles, axis=0).tolist()), tuple(how(bands, axis=0).tolist()), float(how(slopes)))
+
+    return over_frames(np.mean), over_frames(np.std)
 
 
 def frames_of_folder(folder: Path, *, cines: int = 40) -> Iterator[NDArray[np.generic]]:
@@ -109,13 +114,26 @@ def table(found: FrameStatistics, real: FrameStatistics = REAL) -> str:
     lines = [f"{'':16}{'found':>8}{'real':>8}{'differs':>9}"]
     names = [f"percentile {p}" for p in PERCENTILES] + [f"band {s}-{2 * s} px" for s in BAND_SIGMAS]
     values = zip((*found.percentiles, *found.bands), (*real.percentiles, *real.bands), strict=True)
-    lines += [f"{name:16}{a:8.1f}{b:8.1f}{a / b - 1:+9.0%}" for name, (a, b) in zip(names, values, strict=True)]
+    lines += [
+        f"{name:16}{a:8.1f}{b:8.1f}" + (f"{a / b - 1:+9.0%}" if b else f"{'':9}")
+        for name, (a, b) in zip(names, values, strict=True)
+    ]
     return "\n".join([*lines, f"{'spectrum slope':16}{found.spectrum_slope:8.2f}{real.spectrum_slope:8.2f}"])
+
+
+def _compare(folder: Path, real: Path | None, cines: int) -> str:
+    mean, spread = summarise(frames_of_folder(folder, cines=cines))
+    if real is None:
+        return table(mean)
+    real_mean, real_spread = summarise(frames_of_folder(real, cines=cines))
+    parts = ["mean over frames", table(mean, real_mean), "", "standard deviation from frame to frame", table(spread, real_spread)]
+    return "\n".join(parts)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Compare the frames of a folder with real ones.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--cines", type=int, default=40, help="number of cines to look at (default: %(default)s)")
+    parser.add_argument("--real", type=Path, metavar="FOLDER", help="real frames to compare with (default: the built-in figures)")
+    parser.add_argument("--cines", type=int, default=40, help="number of cines to look at per folder (default: %(default)s)")
     arguments = parser.parse_args()
-    print(table(mean_statistics(frames_of_folder(arguments.folder, cines=arguments.cines))))
+    print(_compare(arguments.folder, arguments.real, arguments.cines))

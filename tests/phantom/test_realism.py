@@ -1,13 +1,16 @@
+import runpy
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from monai_tavr.dicom.writer import XAHeader, write_xa
+from monai_tavr.phantom import realism
 from monai_tavr.phantom.presets import preset_named
 from monai_tavr.phantom.procedure import plan_cine, sample_patient
-from monai_tavr.phantom.realism import PERCENTILES, REAL, frame_statistics, frames_of_folder, mean_statistics, table
+from monai_tavr.phantom.realism import PERCENTILES, REAL, frame_statistics, frames_of_folder, summarise, table
 from monai_tavr.phantom.render import render_cine
 
 
@@ -49,7 +52,15 @@ def test_other_sizes_are_brought_to_512():
 
 def test_no_frames_is_an_error():
     with pytest.raises(ValueError, match="no frames"):
-        mean_statistics([])
+        summarise([])
+
+
+def test_mean_and_spread_over_two_frames_of_other_brightness():
+    noise = np.random.default_rng(0).normal(80, 10, (512, 512)).clip(40, 120).astype(np.uint8)
+    mean, spread = summarise([noise + np.uint8(20), noise + np.uint8(60)])
+    assert mean.percentiles == pytest.approx(np.array(frame_statistics(noise).percentiles) + 40, abs=0.1)
+    assert spread.percentiles == pytest.approx([20.0] * 7, abs=0.1)
+    assert spread.bands == pytest.approx([0.0] * 6, abs=1e-3)  # the same grain in both
 
 
 @pytest.mark.slow
@@ -60,7 +71,7 @@ def test_phantom_frames_are_within_a_quarter_of_real_ones():
         patient = sample_patient(preset, seed=0, index=index)
         cine = render_cine(patient.anatomy, plan_cine(patient, index % len(patient.cines), preset=preset, size=512))
         frames.extend(cine.frames[1:])
-    mean = mean_statistics(frames)
+    mean, _ = summarise(frames)
     np.testing.assert_allclose(mean.percentiles, REAL.percentiles, rtol=0.25)
     np.testing.assert_allclose(mean.bands, REAL.bands, rtol=0.25)
     assert mean.spectrum_slope == pytest.approx(REAL.spectrum_slope, abs=0.75)
@@ -81,3 +92,20 @@ def test_figures_of_a_folder_are_those_of_its_middle_frames(tmp_path, bits):
     write_xa(tmp_path / "a.dcm", frames, header=XAHeader(), bits_stored=bits)
     (middle,) = frames_of_folder(tmp_path)
     np.testing.assert_allclose(frame_statistics(middle).percentiles, np.array(PERCENTILES) * 2.55, atol=1.5)
+
+
+def test_figures_beside_those_of_a_folder_of_real_frames(tmp_path, capsys):
+    for folder, low in (("phantom", 0), ("real", 128)):
+        (tmp_path / folder).mkdir()
+        for name, grey in (("a.png", low + 40), ("b.png", low + 80)):
+            Image.fromarray(np.random.default_rng(0).normal(grey, 5, (64, 64)).clip(0, 255).astype(np.uint8)).save(
+                tmp_path / folder / name
+            )
+    sys_argv = ["realism", str(tmp_path / "phantom"), "--real", str(tmp_path / "real")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", sys_argv)
+        runpy.run_path(realism.__file__, run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    medians = [line.split() for line in lines if line.startswith("percentile 50")]
+    assert [float(v) for v in medians[0][2:4]] == pytest.approx([60, 188], abs=1)  # the means of 40 and 80, of 168 and 208
+    assert [float(v) for v in medians[1][2:4]] == pytest.approx([20, 20], abs=1)  # and their spread
