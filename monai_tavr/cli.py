@@ -25,6 +25,7 @@ _OWN = {
     "predict": ("monai_tavr.commands.predict", "find the keypoints of cines; write label files and overlays"),
     "evaluate": ("monai_tavr.commands.evaluate", "measure the model, or any predictions, against labels"),
     "thresholds": ("monai_tavr.commands.thresholds", "choose the decision thresholds on validation patients"),
+    "typical": ("monai_tavr.commands.typical", "fit what tells frames of a TAVR from others, which are then marked"),
     "extend": ("monai_tavr.commands.extend", "add groups of points to a model, keeping what it has learnt"),
     "active-learning": ("monai_tavr.commands.active_learning", "compare strategies that choose frames to label, on phantoms"),
     "benchmark": ("monai_tavr.commands.benchmark", "measure the speed, and tracking between labelled key frames"),

@@ -120,6 +120,7 @@ class CineLabel:
         frames: one :class:`Keypoints` per labelled frame, in frame order.
         edits: (frame, point name) -> who put the point there; a pair may be missing.
         spread: (frame, point name) -> doubt about the place of a predicted point, in native pixels; a pair may be missing.
+        typical: frame -> whether the model takes it for a frame of the kind that it was made for; missing where it says nothing.
         revision: which of the image's versions this is, where a store keeps them.
         name: what a collection of files calls the cine, e.g. ``P001/run3``; None where its UIDs or its file say enough.
         pictures: frame -> the picture file that it is, as a collection names it (relative, with ``/``), where frames are files.
@@ -135,12 +136,14 @@ class CineLabel:
     revision: Revision | None = None
     name: str | None = None
     pictures: Mapping[int, str] = field(default_factory=dict)
+    typical: Mapping[int, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "frames", tuple(sorted(self.frames, key=lambda k: k.frame)))
         object.__setattr__(self, "edits", MappingProxyType(dict(self.edits)))
         object.__setattr__(self, "spread", MappingProxyType(dict(self.spread)))
         object.__setattr__(self, "pictures", MappingProxyType(dict(self.pictures)))
+        object.__setattr__(self, "typical", MappingProxyType(dict(self.typical)))
         indices = [k.frame for k in self.frames]
         if len(set(indices)) != len(indices):
             raise ValueError(f"frame {max(indices, key=indices.count)} stands more than once")
@@ -161,7 +164,8 @@ class CineLabel:
         frames = tuple(k for part in parts for k in part.frames)
         edits = {place: edit for part in parts for place, edit in part.edits.items()}
         spread = {place: doubt for part in parts for place, doubt in part.spread.items()}
-        return cls(image=parts[0].image, frames=frames, edits=edits, spread=spread)
+        typical = {frame: is_typical for part in parts for frame, is_typical in part.typical.items()}
+        return cls(image=parts[0].image, frames=frames, edits=edits, spread=spread, typical=typical)
 
     def apart(self) -> list[CineLabel]:
         """A label of each frame; the revision stays with the whole."""
@@ -172,6 +176,7 @@ class CineLabel:
                 frames=(k,),
                 edits={place: self.edits[place] for place in places if place in self.edits},
                 spread={place: self.spread[place] for place in places if place in self.spread},
+                typical={k.frame: self.typical[k.frame]} if k.frame in self.typical else {},
             )
             for k, places in names
         ]

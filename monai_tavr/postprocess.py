@@ -2,6 +2,8 @@
 
 In order:
 
+0. **Calibration.** The group output overstates what it knows; where the model's file has them, a slope and an offset of its logit
+   per group, fitted on validation frames (:func:`monai_tavr.evaluation.calibration.fit_platt`), make a probability of it.
 1. **Threshold.** A point is detected where its probability exceeds a threshold of its own, chosen on validation patients
    (:func:`select_thresholds`), 0.5 by default.
 2. **Group rule** (paper, "Inference": no point of a group detected, the object is absent; one detected, the others are expected).
@@ -39,7 +41,8 @@ __all__ = [
     "write_thresholds",
 ]
 
-_FILE_KEYS = {"schema", "thresholds", "group_thresholds", "spread_floor", "selected_on"}
+_FILE_KEYS = {"schema", "thresholds", "group_thresholds", "group_calibration", "spread_floor", "selected_on"}
+_LEAST = 1e-6  # a probability nearer to 0 or 1 has no logit that single precision could tell
 
 
 def _per_name(values: float | Mapping[str, float], names: Sequence[str], what: str) -> dict[str, float]:
@@ -51,6 +54,19 @@ def _per_name(values: float | Mapping[str, float], names: Sequence[str], what: s
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise ValueError(f"{what} of {name!r} must be a number in [0, 1], got {shown(value)}")
     return {name: float(given.get(name, 0.5)) for name in names}
+
+
+def _calibrations(values: Any, names: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Slope above 0 and offset of each group that has them."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"'group_calibration' must map groups to [slope, offset], got {shown(values)}")
+    for name, pair in values.items():
+        if name not in names:
+            raise ValueError(f"group calibration names the unknown {name!r}; known are {list(names)}")
+        numbers = isinstance(pair, list | tuple) and len(pair) == 2 and all(type(v) in (int, float) for v in pair)
+        if not numbers or not np.isfinite(pair).all() or pair[0] <= 0:
+            raise ValueError(f"group calibration of {name!r} must be [slope above 0, offset], got {shown(pair)}")
+    return {name: (float(slope), float(offset)) for name, (slope, offset) in values.items()}
 
 
 def check_groups(schema: KeypointSchema, groups: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -93,6 +109,8 @@ class Thresholds:
         schema: name of the keypoint schema.
         points: point name -> threshold in [0, 1].
         groups: group name -> threshold in [0, 1] of the group output.
+        group_calibration: group name -> slope and offset that make a probability of the logit of the group output; a missing
+            group is left as the network says it.
         selected_on: which data chose them, in words.
         spread_floor: spread of well located points, as a share of the network input's side (root of its area): heat maps are
             taught with Gaussians of some width, and only what goes beyond it is doubt. 0 = unknown.
@@ -103,6 +121,7 @@ class Thresholds:
     groups: Mapping[str, float] = field(default_factory=dict)
     selected_on: str = ""
     spread_floor: float = 0.0
+    group_calibration: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def read_thresholds(path: str | os.PathLike[str], *, schema: str | KeypointSchema = TAVR11) -> Thresholds:
@@ -121,16 +140,22 @@ def read_thresholds(path: str | os.PathLike[str], *, schema: str | KeypointSchem
         groups = _per_name(parts[1], schema.group_names, "group threshold")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    try:
+        calibration = _calibrations(content.get("group_calibration", {}), schema.group_names)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     floor = content.get("spread_floor", 0.0)
     if isinstance(floor, bool) or not isinstance(floor, int | float) or not 0 <= floor < 1:
         raise ValueError(f"{path}: 'spread_floor' must be a number from 0 to 1, got {shown(floor)}")
-    return Thresholds(schema.name, points, groups, str(content.get("selected_on", "")), float(floor))
+    return Thresholds(schema.name, points, groups, str(content.get("selected_on", "")), float(floor), calibration)
 
 
 def write_thresholds(path: str | os.PathLike[str], thresholds: Thresholds) -> None:
     """Write ``models/thresholds.json`` atomically."""
     content: dict[str, Any] = {"schema": thresholds.schema, "thresholds": dict(thresholds.points)}
     content |= {"group_thresholds": dict(thresholds.groups)} if thresholds.groups else {}
+    if thresholds.group_calibration:
+        content["group_calibration"] = {name: list(pair) for name, pair in thresholds.group_calibration.items()}
     content |= {"spread_floor": thresholds.spread_floor} if thresholds.spread_floor else {}
     write_json_atomically(path, content | {"selected_on": thresholds.selected_on})
 
@@ -142,9 +167,10 @@ class KeypointPostprocess:
     Attributes:
         schema: keypoint schema, by name, path or as it is.
         thresholds: one for all points, or point name -> threshold.
-        group_thresholds: the same for the network's group output.
+        group_thresholds: the same for the network's group output, calibrated.
         group_rule: False decides every point by itself.
         allowed_groups: groups that can be there at this stage of the procedure; None = all.
+        group_calibration: group name -> slope and offset of the logit of the group output; a missing group is not calibrated.
 
     Raises:
         ValueError: an unknown point or group, or a threshold outside [0, 1].
@@ -155,11 +181,13 @@ class KeypointPostprocess:
     group_thresholds: float | Mapping[str, float] = 0.5
     group_rule: bool = True
     allowed_groups: Sequence[str] | None = None
+    group_calibration: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         schema = load_schema(self.schema)
         points = _per_name(self.thresholds, schema.names, "threshold")
         groups = _per_name(self.group_thresholds, schema.group_names, "group threshold")
+        object.__setattr__(self, "group_calibration", _calibrations(self.group_calibration, schema.group_names))
         object.__setattr__(self, "schema", schema)
         object.__setattr__(self, "thresholds", points)
         object.__setattr__(self, "group_thresholds", groups)
@@ -171,18 +199,32 @@ class KeypointPostprocess:
     ) -> KeypointPostprocess:
         """With the thresholds of a model's file; ``options`` are the other attributes."""
         groups = thresholds.groups or 0.5
-        return cls(schema=load_schema(schema), thresholds=thresholds.points, group_thresholds=groups, **options)
+        return cls(
+            schema=load_schema(schema),
+            thresholds=thresholds.points,
+            group_thresholds=groups,
+            group_calibration=thresholds.group_calibration,
+            **options,
+        )
 
     def with_groups(self, allowed_groups: Sequence[str] | None) -> KeypointPostprocess:
         """The same for another stage of the procedure."""
         return replace(self, allowed_groups=allowed_groups)
+
+    def presence(self, group_probability: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities of the groups, of ``group_probability`` (..., G) in [0, 1] as the network says them."""
+        if not self.group_calibration:
+            return np.asarray(group_probability)
+        p = np.clip(np.asarray(group_probability, float), _LEAST, 1 - _LEAST)
+        pairs = np.array([self.group_calibration.get(g, (1.0, 0.0)) for g in self.schema.group_names])
+        return np.asarray(1 / (1 + np.exp(-np.clip(pairs[:, 0] * np.log(p / (1 - p)) + pairs[:, 1], -40, 40))))
 
     def decide(self, probability: np.ndarray, group_probability: np.ndarray | None = None) -> np.ndarray:
         """Which points are there.
 
         Args:
             probability: (N, K) in [0, 1].
-            group_probability: (N, G) in [0, 1], or None for a network without group output.
+            group_probability: (N, G) in [0, 1] as the network says them, or None for a network without group output.
 
         Returns:
             (N, K) bool.
@@ -212,8 +254,9 @@ class KeypointPostprocess:
         # no point is likelier than its group; without a group output this bound is all that is known
         group = np.stack([probability[:, index == g].max(axis=1) for g in groups], axis=1)
         if group_probability is not None:
-            accepted &= np.asarray(group_probability) > _vector(self.group_thresholds, schema.group_names)
-            group = np.maximum(group, group_probability)
+            calibrated = self.presence(group_probability)
+            accepted &= calibrated > _vector(self.group_thresholds, schema.group_names)
+            group = np.maximum(group, calibrated)
         conditional = probability / np.maximum(group, np.finfo(float).tiny)[:, index]
         return accepted[:, index] & (conditional > _vector(self.thresholds, schema.names))
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from monai_tavr.keypoints import Keypoints, KeypointSchema
 from monai_tavr.label import CineLabel, PointEdit
 from monai_tavr.postprocess import KeypointPostprocess, Thresholds, allowed_groups_of, read_thresholds
 from monai_tavr.transforms.framing import FrameFit, prepare_frames
+from monai_tavr.typicality import FILE_NAME, describe_frames, read_typicality
 
 __all__ = ["FramePrediction", "KeypointPredictor"]
 
@@ -43,8 +44,10 @@ class FramePrediction:
         located: (K, 2) float32 native pixels, (x, y): where each point would be, absent ones too.
         spread: (K,) float32 doubt about the location in native pixels: the heat map's standard deviation beyond that of well
             located points (``spread_floor`` of the thresholds). Uncalibrated; 0 where the network has no heat map.
-        group_probability: (G,) float32 in [0, 1], that the group is present.
+        group_probability: (G,) in [0, 1], that the group is present; calibrated where the model's thresholds say how.
         input_side: side of the network's input (root of its area) in native pixels.
+        typical: whether the frame is of the kind that the model was made for; False: the model is not sure that this is a TAVR
+            frame, whatever it found there. None where the model does not say (:mod:`monai_tavr.typicality`).
     """
 
     keypoints: Keypoints
@@ -52,6 +55,7 @@ class FramePrediction:
     spread: np.ndarray
     group_probability: np.ndarray
     input_side: float
+    typical: bool | None = None
 
 
 class KeypointPredictor:
@@ -101,6 +105,7 @@ class KeypointPredictor:
         self._codec = KeypointCodec(self.schema, image_size=self.image_size)
         shipped = self._shipped_thresholds()
         self.spread_floor = shipped.spread_floor
+        self.typicality = read_typicality(self.weights.with_name(FILE_NAME), weights_sha256=self.weights_sha256)
         rules = postprocess or KeypointPostprocess.from_thresholds(shipped, schema=self.schema)
         allowed = allowed_groups_of(self.schema, stage=stage, groups=allowed_groups)
         self.postprocess = rules if allowed is None else rules.with_groups(allowed)
@@ -167,18 +172,21 @@ class KeypointPredictor:
 
         Args:
             cine: where they were made.
-            predictions: of :meth:`stream`, whose spread is kept for the visible points, or of :meth:`predict`.
+            predictions: of :meth:`stream`, whose spread is kept for the visible points, and whether the frame is typical; or of
+                :meth:`predict`.
         """
         signature = PointEdit(source="model", author=self.author)
         names, frames = self.schema.names, []
         spread: dict[tuple[int, str], float] = {}
+        typical: dict[int, bool] = {}
         for p in predictions:
             keypoints = p if isinstance(p, Keypoints) else p.keypoints
             frames.append(keypoints)
             if isinstance(p, FramePrediction):
                 spread |= {(keypoints.frame, names[i]): float(p.spread[i]) for i in np.flatnonzero(keypoints.visible)}
+                typical |= {} if p.typical is None else {keypoints.frame: p.typical}
         edits = {(k.frame, name): signature for k in frames for name in names}
-        return CineLabel(image=cine.info.image_info, frames=tuple(frames), edits=edits, spread=spread)
+        return CineLabel(image=cine.info.image_info, frames=tuple(frames), edits=edits, spread=spread, typical=typical)
 
     def stream(
         self,
@@ -229,9 +237,13 @@ class KeypointPredictor:
         self, pixels: np.ndarray, indices: Sequence[int], spacing: tuple[float, float] | None, rules: KeypointPostprocess
     ) -> list[FramePrediction]:
         inputs, fit = self.prepare(pixels)
-        output = self.compute(inputs)
+        output, figures = self._compute(inputs, with_figures=self.typicality is not None)
         shape = (int(pixels.shape[1]), int(pixels.shape[2]))
-        return self._interpret(output, fit, indices, shape, spacing, rules)
+        found = self._interpret(output, fit, indices, shape, spacing, rules)
+        if self.typicality is None or figures is None:
+            return found
+        typical = self.typicality.typical(figures)
+        return [replace(p, typical=bool(t)) for p, t in zip(found, typical, strict=True)]
 
     def prepare(self, pixels: np.ndarray) -> tuple[torch.Tensor, FrameFit]:
         """The network's input, and how the frames lie in it.
@@ -255,8 +267,35 @@ class KeypointPredictor:
         Returns:
             (F, K + G, 4) float32, normalised x and y, logit of visibility, spread; see :mod:`monai_tavr.codec`.
         """
+        return self._compute(inputs)[0]
+
+    def describe(self, pixels: np.ndarray) -> np.ndarray:
+        """What is held against other frames to tell typical ones.
+
+        Args:
+            pixels: (F, H, W) native frames, any grey scale.
+
+        Returns:
+            (F, D) figures of :func:`monai_tavr.typicality.describe_frames`.
+
+        Raises:
+            ValueError: the bundle's network does not give its features.
+        """
+        _, figures = self._compute(self.prepare(pixels)[0], with_figures=True)
+        if figures is None:
+            raise ValueError(
+                f"{self.bundle.root}: its network, {type(self.network).__name__}, gives no features: it has no method "
+                "'forward_with_features'"
+            )
+        return figures
+
+    def _compute(self, inputs: torch.Tensor, *, with_figures: bool = False) -> tuple[torch.Tensor, np.ndarray | None]:
+        """One forward pass: its output, and the figures of the frames where they are asked for and to be had."""
+        forward: Any = getattr(self.network, "forward_with_features", None) if with_figures else None
         with torch.inference_mode(), self._autocast():
-            return self.network(inputs).float()
+            output, pooled = (self.network(inputs), None) if forward is None else forward(inputs)
+        with torch.inference_mode():
+            return output.float(), None if pooled is None else describe_frames(inputs, pooled)
 
     def _interpret(
         self,
@@ -272,12 +311,13 @@ class KeypointPredictor:
         pixel = float(np.sqrt(np.prod(fit.scale)))  # of the network's input, in native pixels
         side = pixel * float(np.sqrt(np.prod(self.image_size)))
         doubt = np.sqrt(np.maximum((spread * pixel) ** 2 - (self.spread_floor * side) ** 2, 0)).astype(np.float32)
+        presence = rules.presence(group_probability)
         return [
             FramePrediction(
                 rules(located[b], probability[b], group_probability[b], frame=index, spacing=spacing, image_shape=shape),
                 located[b],
                 doubt[b],
-                group_probability[b],
+                presence[b],
                 side,
             )
             for b, index in enumerate(indices)

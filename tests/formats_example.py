@@ -39,6 +39,7 @@ def label(image: ImageInfo, *, schema: KeypointSchema = TAVR11) -> CineLabel:
         frames=tuple(keypoints),
         edits={(2, "AA1"): PointEdit("model", author="0.2"), (5, "AA2"): PointEdit("annotator", author="Ann", time=TIME)},
         spread={(2, "AA1"): 1.5},
+        typical={2: True, 5: False},
         revision=Revision(number=3, author="Ann", time=TIME, base=2, model="ab" * 32),
         name="P001/run3",
         pictures={2: "P001/img/run3_0002.png", 5: "P001/img/run3_0005.png"},

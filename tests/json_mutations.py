@@ -43,7 +43,10 @@ def originals(folder: Path) -> dict[str, tuple[bytes, Callable[[Path], object]]]
     edits = {(1, "AA1"): PointEdit("annotator", author="ann", time="2026-01-31T12:00:00+00:00")}
     image = ImageInfo(rows=64, columns=64, number_of_frames=3, spacing=(0.3, 0.3), sop_instance_uid="1.2.3")
     revision = Revision(number=1, author="ann", time="2026-01-31T12:00:00+00:00", base=0)
-    write_label_json(label, CineLabel(image=image, frames=(points,), edits=edits, spread={(1, "AA1"): 1.5}, revision=revision))
+    write_label_json(
+        label,
+        CineLabel(image=image, frames=(points,), edits=edits, spread={(1, "AA1"): 1.5}, revision=revision, typical={1: False}),
+    )
     thresholds, uncertainty, tokens = (folder / f"{name}.json" for name in ("thresholds", "uncertainty", "tokens"))
     write_thresholds(thresholds, Thresholds("TAVR11", {"AA1": 0.4}, {"contour": 0.3}, 0.01, "words"))
     PointUncertainty(weights_sha256="a" * 64, fitted_on="words", points=5, ece=0.1).write(uncertainty)

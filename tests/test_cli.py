@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_bundle import bright_square, write_bundle
+from tiny_bundle import FeaturedNet, bright_square, write_bundle, write_typicality
 
 import label_app.server
 from monai_tavr import __version__
@@ -23,6 +23,7 @@ from monai_tavr.keypoints import TAVR11, Keypoints
 from monai_tavr.label import CineLabel, ImageInfo
 from monai_tavr.phantom.presets import PRESETS
 from monai_tavr.postprocess import read_thresholds
+from monai_tavr.predictor import KeypointPredictor
 
 PLACES = [(47.5, 31.5), (79.5, 63.5), (63.5, 95.5)]
 FRAMES = np.stack([bright_square((128, 128), x, y) for x, y in PLACES])
@@ -320,6 +321,92 @@ def test_thresholds_are_chosen_on_validation(tmp_path, data, capsys):
     assert chosen.spread_floor == pytest.approx(0.1)  # what the network always says
     assert chosen.selected_on.startswith("split val of data: 3 frames of 1 patients; F1; weights ")
     assert "CP" in capsys.readouterr().out
+
+
+@pytest.fixture
+def negatives(tmp_path):
+    """Three pictures on which the networks here find their points as on any other."""
+    folder = tmp_path / "coronaries"
+    folder.mkdir()
+    for n, picture in enumerate(FRAMES):
+        Image.fromarray(picture).save(folder / f"{n}.png")
+    return folder
+
+
+def test_thresholds_keep_the_negatives_quiet(tmp_path, data, negatives, capsys):
+    root = write_bundle(tmp_path / "b")  # says of every point of every frame that it is there
+    target = root / "models" / "thresholds.json"
+    given = ["thresholds", "--data", str(data), "--out", str(target), "--bundle", str(root), "--device", "cpu"]
+    assert main([*given, "--negatives", str(negatives)]) == 0
+    out = capsys.readouterr().out
+    assert "false alarms on 0 of 3 negatives: 0.00% (95 % interval 0.00% to 56.15%)" in out
+    assert "calibration error of instrumental: " in out
+    chosen = read_thresholds(target)
+    assert set(chosen.group_calibration) == {"instrumental"}  # there on the labelled frames, and not on the negatives
+    assert "; 3 frames without instrumental and contour of coronaries, of which at most 0.01 give a false alarm; F1" in (
+        chosen.selected_on
+    )
+    assert main([*given, "--negatives", str(negatives), "--absent", "wire"]) == 2
+    assert "no group 'wire'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*given, "--max-false-alarms", "1.5"])
+    assert "'1.5' is no number from 0 to 1" in capsys.readouterr().err
+
+
+def test_evaluate_counts_false_alarms(call, negatives, tmp_path, capsys):
+    worst = tmp_path / "worst"
+    given = ["--negatives", negatives, "--json", tmp_path / "s.json", "--overlays", worst, "--worst", 2]
+    code, out, _ = call("evaluate", *given)
+    assert code == 0
+    report = json.loads((tmp_path / "s.json").read_text())
+    assert "f1" not in report
+    # the catheter is found on every frame, the contour's points lie below 0.5
+    assert {name: part["share"] for name, part in report["negatives"]["per_group"].items()} == {"instrumental": 1, "contour": 0}
+    assert report["negatives"]["any_group"]["frames"] == 3
+    assert len(report["weights_sha256"]) == 64
+    assert len(list((worst / "negatives").glob("worst_0*.png"))) == 2
+    assert "3 frames without a device" in out
+    code, _, err = call("evaluate", "--json", tmp_path / "s.json")
+    assert (code, "give --data, or --negatives" in err) == (2, True)
+    code, _, err = call("evaluate", *given, "--predictions", tmp_path)
+    assert (code, "--negatives judges the model" in err or "nothing to evaluate" in err) == (2, True)
+
+
+def test_frames_of_another_kind_are_counted(tmp_path, data, negatives, capsys):
+    root = write_bundle(tmp_path / "b", network=FeaturedNet)
+    write_typicality(root)
+    model = ["--bundle", str(root), "--device", "cpu"]
+    assert main(["predict", str(data / "P0"), "--out", str(tmp_path / "out"), "--overlay", "png", *model]) == 0
+    # of centroids at 47.5, 79.5 and 63.5 of 128 one lies right of the middle
+    assert "(3 frames, 1 of them perhaps not of a TAVR)" in capsys.readouterr().out
+    given = ["--data", str(data), "--negatives", str(negatives), "--json", str(tmp_path / "s.json")]
+    assert main(["evaluate", *given, *model]) == 0
+    report = json.loads((tmp_path / "s.json").read_text())
+    assert (report["flagged"]["frames"], report["n_frames"]) == (2, 6)
+    assert [report["negatives"][name]["frames"] for name in ("any_group", "flagged", "harmless")] == [3, 1, 1]
+    assert "flagged as not typical: 2 frames, 33.33%" in capsys.readouterr().out
+
+
+def test_what_is_typical_is_fitted_and_used(tmp_path, data, capsys):
+    """Labelled frames are squares; the network's features are where they lie, and grey levels tell noise from squares."""
+    root = write_bundle(tmp_path / "b", network=FeaturedNet)
+    folder = tmp_path / "coronaries"
+    folder.mkdir()
+    for n in range(6):
+        Image.fromarray(bright_square((128, 128), 31.5 + 8 * n, 47.5, half=20)).save(folder / f"{n}.png")
+    given = ["typical", "--data", str(data), "--negatives", str(folder), "--bundle", str(root), "--device", "cpu"]
+    assert main([*given, "--each", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "noise                   2 of    2 marked" in out
+    assert "data                    0 of    3 marked" in out
+    assert "typical.npz: " in out
+    predictor = KeypointPredictor(root, device="cpu")
+    noise = np.random.default_rng(9).normal(size=(1, 128, 128)).astype(np.float32)
+    found = [next(iter(predictor.stream(frames))).typical for frames in (FRAMES[:1], noise)]
+    assert found == [True, False]
+    assert predictor.typicality.fitted_on == "9 frames of data, 4 of coronaries, 2 of a kind"
+    assert main([*given, "--frames", "5"]) == 2
+    assert "--frames 5 and --each 24 are too few" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("beta", ["0", "-1", "nan", "inf", "two"])

@@ -22,6 +22,16 @@ def decide(probability, groups=None, **options):
     ]
 
 
+def test_the_group_output_is_calibrated_before_it_is_held_against_its_threshold():
+    # logit(0.9) = ln 9; half of it is ln 3: a probability of 3/4
+    half = {"line": (0.5, 0.0)}
+    rule = KeypointPostprocess(SCHEMA, group_calibration=half)
+    assert rule.presence(np.array([0.9, 0.9])) == pytest.approx([0.75, 0.9])
+    assert decide([0.8, 0.8, 0.8], [0.9, 0.9], group_thresholds=0.8).tolist() == [True, True, True]
+    assert decide([0.8, 0.8, 0.8], [0.9, 0.9], group_thresholds=0.8, group_calibration=half).tolist() == [False, False, True]
+    assert np.isfinite(rule.presence(np.array([[0.0, 0.0], [1.0, 1.0]]))).all()
+
+
 def test_each_point_has_its_threshold_and_must_exceed_it():
     assert decide([0.5, 0.51, 0.3], thresholds={"C": 0.2}, group_rule=False).tolist() == [False, True, True]
 
@@ -161,11 +171,15 @@ def test_selection_refuses_mismatched_shapes():
 
 def test_threshold_file_round_trip(tmp_path):
     path = tmp_path / "models" / "thresholds.json"
-    written = Thresholds("TINY", {"A": 0.3, "B": 0.5, "C": 0.7}, {"line": 0.4, "tip": 0.5}, "validation patients", 0.03)
+    written = Thresholds(
+        "TINY", {"A": 0.3, "B": 0.5, "C": 0.7}, {"line": 0.4, "tip": 0.5}, "validation patients", 0.03, {"tip": (0.8, -1.5)}
+    )
     write_thresholds(path, written)
     assert read_thresholds(path, schema=SCHEMA) == written
     assert json.loads(path.read_text())["thresholds"] == {"A": 0.3, "B": 0.5, "C": 0.7}
+    assert json.loads(path.read_text())["group_calibration"] == {"tip": [0.8, -1.5]}
     rule = KeypointPostprocess.from_thresholds(written, schema=SCHEMA, allowed_groups=["line"])
+    assert rule.group_calibration == {"tip": (0.8, -1.5)}
     assert (rule.thresholds["C"], rule.group_thresholds["line"], rule.allowed_groups) == (0.7, 0.4, ("line",))
 
 
@@ -180,6 +194,9 @@ def test_threshold_file_round_trip(tmp_path):
         ('{"schema": "TINY", "thresholds": 0.5}', "must map names to numbers"),
         ('{"schema": "TINY", "thresholds": {"X": 0.5}}', "unknown 'X'"),
         ('{"schema": "TINY", "thresholds": {"A": true}}', "of 'A' must be a number"),
+        ('{"schema": "TINY", "thresholds": {}, "group_calibration": 1}', "'group_calibration' must map groups"),
+        ('{"schema": "TINY", "thresholds": {}, "group_calibration": {"A": [1, 0]}}', "group calibration names the unknown 'A'"),
+        ('{"schema": "TINY", "thresholds": {}, "group_calibration": {"tip": [0, 0]}}', r"must be \[slope above 0, offset\]"),
         ('{"schema": "TINY", "thresholds": {}, "spread_floor": 1}', "'spread_floor' must be a number from 0 to 1, got 1"),
     ],
 )

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from tiny_bundle import bright_square, write_bundle
+from tiny_bundle import FeaturedNet, bright_square, write_bundle, write_typicality
 
 from monai_tavr.cine import Cine, CineError, CineInfo
 from monai_tavr.dicom import open_cine
@@ -123,6 +123,36 @@ def test_thresholds_lie_beside_the_weights(tmp_path):
     assert (visible[TAVR11.index("AA1")], visible[TAVR11.index("CT")]) == (False, True)
     rules = KeypointPostprocess(TAVR11, thresholds=0.995)
     assert not KeypointPredictor(root, device="cpu", postprocess=rules).predict(FRAMES[0])[0].visible.any()
+
+
+def test_frames_of_another_kind_are_marked_and_predicted_all_the_same(tmp_path):
+    root = write_bundle(tmp_path / "b", network=FeaturedNet)
+    assert [p.typical for p in KeypointPredictor(root, device="cpu").stream(FRAMES)] == [None] * 5  # nothing was fitted
+    write_typicality(root)
+    predictor = KeypointPredictor(root, device="cpu", batch_size=2)
+    found = list(predictor.stream(FRAMES))
+    # the centroid is typical left of 128 of 256 pixels
+    assert [p.typical for p in found] == [x < 128 for x, _ in PLACES] == [True, True, False, True, False]
+    assert all(p.keypoints.visible.all() for p in found)
+    write_xa(tmp_path / "run.dcm", FRAMES)
+    label = predictor.predict_label(tmp_path / "run.dcm", frames=[1, 2])
+    assert dict(label.typical) == {1: True, 2: False}
+    assert [f["typical"] for f in label_to_dict(label)["frames"]] == [True, False]
+    assert predictor.describe(FRAMES[:1])[0, :2] == pytest.approx(np.sqrt([48 / 256, (64 + 32) / 256]), abs=1e-3)
+
+
+def test_what_is_typical_belongs_to_weights_and_to_networks_that_give_their_features(tmp_path):
+    root = write_bundle(tmp_path / "b", network=FeaturedNet)
+    file = write_typicality(root)
+    other = write_bundle(tmp_path / "c", network=FeaturedNet, present={"AA1": 0.7})
+    (other / "models" / "typical.npz").write_bytes(file.read_bytes())
+    assert next(iter(KeypointPredictor(other, device="cpu").stream(FRAMES))).typical is None
+    file.write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"typical\.npz: not what `monai-tavr typical` writes"):
+        KeypointPredictor(root, device="cpu")
+    plain = write_bundle(tmp_path / "d")
+    with pytest.raises(ValueError, match="its network, CentroidNet, gives no features"):
+        KeypointPredictor(plain, device="cpu").describe(FRAMES)
 
 
 def test_a_dicom_cine_gives_a_signed_label(tmp_path, predictor):

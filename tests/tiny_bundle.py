@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from monai_tavr.bundle import sha256_of
 from monai_tavr.keypoints import KeypointSchema, load_schema
+from monai_tavr.typicality import Typicality
 
 CONFIG = """
 schema: tavr11
 image_size: [64, 64]
 network_def:
-  _target_: tiny_bundle.CentroidNet
+  _target_: tiny_bundle.{network}
   schema: '@schema'
 """
 
@@ -43,6 +45,32 @@ class CentroidNet(torch.nn.Module):
         return output
 
 
+class FeaturedNet(CentroidNet):
+    """The same; what its backbone found is the centroid, (B, 2) in [0, 1]."""
+
+    def forward_with_features(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        output = self(x)
+        return output, output[:, 0, :2]
+
+
+def write_typicality(root: Path) -> Path:
+    """Beside the weights of a bundle of FeaturedNet: a frame is typical if its centroid lies in the left half."""
+    figures = 2 + 10
+    path = root / "models" / "typical.npz"
+    Typicality(
+        centre=np.zeros(figures),
+        scale=np.ones(figures),
+        axes=np.eye(1, figures),
+        variances=np.ones(1),
+        rest=1.0,
+        furthest=1e6,
+        probes=np.array([[1.0, *[0.0] * (figures - 1), -np.sqrt(0.5)]]),  # figures are square roots
+        limits=np.zeros(1),
+        weights_sha256=sha256_of(root / "models" / "model.pt"),
+    ).write(path)
+    return path
+
+
 def write_bundle(
     root: Path,
     *,
@@ -51,18 +79,19 @@ def write_bundle(
     thresholds: dict[str, float] | None = None,
     spread_floor: float = 0.0,
     schema: str = "tavr11",
+    network: type[CentroidNet] = CentroidNet,
 ) -> Path:
     """A bundle with the given probabilities of points and groups; those not named have 0.99."""
     points = load_schema(schema)
     (root / "configs").mkdir(parents=True)
     (root / "models").mkdir()
-    (root / "configs" / "inference.yaml").write_text(CONFIG)
+    (root / "configs" / "inference.yaml").write_text(CONFIG.format(network=network.__name__))
     (root / "configs" / "metadata.json").write_text(json.dumps({"version": "9.8.7"}))
-    network = CentroidNet(points)
+    made = network(points)
     values = [(present or {}).get(n, 0.99) for n in points.names] + [(groups or {}).get(g, 0.99) for g in points.group_names]
     with torch.no_grad():
-        network.visibility.copy_(torch.logit(torch.tensor(values)))
-    torch.save(network.state_dict(), root / "models" / "model.pt")
+        made.visibility.copy_(torch.logit(torch.tensor(values)))
+    torch.save(made.state_dict(), root / "models" / "model.pt")
     if thresholds is not None:
         chosen = {"schema": points.name, "thresholds": thresholds, "spread_floor": spread_floor, "selected_on": "nothing"}
         (root / "models" / "thresholds.json").write_text(json.dumps(chosen))

@@ -62,7 +62,7 @@ def network_outputs(network: Any, inputs: Tensor, *, codec: KeypointCodec, rules
     """One forward pass of a network (a module; which parts it has is asked).
 
     Args:
-        network: in evaluation mode. Where it has no ``backbone`` and ``head``, the frame itself in 8 x 8 cells stands for its
+        network: in evaluation mode. Where it has no ``forward_with_features``, the frame itself in 8 x 8 cells stands for its
             features.
         inputs: (N, 1, h, w) normalised frames.
         codec: for the network's schema and input size.
@@ -70,11 +70,11 @@ def network_outputs(network: Any, inputs: Tensor, *, codec: KeypointCodec, rules
     """
     with torch.inference_mode():
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        if hasattr(network, "backbone") and hasattr(network, "head"):
-            maps = network.backbone(inputs)
-            decoded, features = codec.decode(network.head(maps).float()), maps[-1].float().mean(dim=(2, 3))
+        if hasattr(network, "forward_with_features"):
+            output, features = network.forward_with_features(inputs)
         else:
-            decoded, features = codec.decode(network(inputs).float()), F.adaptive_avg_pool2d(inputs, 8).flatten(1)
+            output, features = network(inputs), F.adaptive_avg_pool2d(inputs, 8).flatten(1)
+        decoded = codec.decode(output.float())
     xy, probability, group_probability, spread = (t.cpu().numpy() for t in decoded)
     side = float(np.sqrt(np.prod(codec.image_size)))
     return FrameOutputs(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from monai_tavr.active_learning.outputs import FrameOutputs
-from monai_tavr.evaluation.calibration import calibration
+from monai_tavr.evaluation.calibration import calibration, fit_logistic, sigmoid
 from monai_tavr.files import write_json_atomically
 from monai_tavr.formats.checks import listing, mapping, number, read_json, text, whole
 from monai_tavr.keypoints import TAVR11, KeypointSchema, KeypointState
@@ -28,7 +28,6 @@ TOLERANCE = 20 / 512
 _LEAST_SPREAD = 0.004  # a heat map is never sharper than a fraction of its cell
 _FURTHEST_LOGIT = 8.0
 _FURTHEST_JUMP = 0.1  # of the side: a point that jumps further is as wrong as can be
-_RIDGE = 1.0  # keeps the fit finite where a handful of labels could be told apart exactly
 
 
 def _doubt(probability: np.ndarray) -> np.ndarray:
@@ -73,7 +72,7 @@ class PointUncertainty:
 
     def of_points(self, outputs: FrameOutputs, schema: KeypointSchema = TAVR11) -> np.ndarray:
         """(N, K) float64 in [0, 1]."""
-        return _sigmoid(_design(outputs, schema) @ np.array(self.coefficients))
+        return sigmoid(_design(outputs, schema) @ np.array(self.coefficients))
 
     def of_frames(self, outputs: FrameOutputs, schema: KeypointSchema = TAVR11) -> np.ndarray:
         """(N,) expected number of points to correct."""
@@ -94,10 +93,6 @@ class PointUncertainty:
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write ``uncertainty.json``, which lies beside the weights."""
         write_json_atomically(path, asdict(self))
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(x, -40, 40)))
 
 
 def needs_correction(outputs: FrameOutputs, xy: np.ndarray, state: np.ndarray) -> np.ndarray:
@@ -141,18 +136,9 @@ def fit_uncertainty(
     if not labelled.any():
         raise ValueError("nothing to calibrate on: no point of these frames is labelled")
     x = _design(outputs, schema)[labelled]
-    y = needs_correction(outputs, xy, state)[labelled].astype(float)
-    prior = np.array(PointUncertainty().coefficients)
-    weights = prior.copy()
-    for _ in range(50):
-        p = _sigmoid(x @ weights)
-        slope = x.T @ (y - p) - _RIDGE * (weights - prior)
-        curvature = (x * (p * (1 - p))[:, None]).T @ x + _RIDGE * np.eye(x.shape[1])
-        step = np.linalg.solve(curvature, slope)
-        weights = weights + step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-12))  # far off, Newton overshoots
-        if np.abs(step).max() < 1e-8:
-            break
-    ece = calibration(_sigmoid(x @ weights), y > 0.5)["ece"]
+    y = needs_correction(outputs, xy, state)[labelled]
+    weights = fit_logistic(x, y, prior=np.array(PointUncertainty().coefficients))
+    ece = calibration(sigmoid(x @ weights), y)["ece"]
     return PointUncertainty(tuple(float(w) for w in weights), weights_sha256, fitted_on, len(y), float(ece))
 
 

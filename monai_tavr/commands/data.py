@@ -8,20 +8,40 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monai_tavr.commands.options import parse_names
+
 if TYPE_CHECKING:
     from monai_tavr.evaluation.frames import EvaluatedFrame, LabelledCine
     from monai_tavr.keypoints import KeypointSchema
+    from monai_tavr.predictor import KeypointPredictor
 
-__all__ = ["add_data_arguments", "labelled_cines", "predict_all"]
+__all__ = ["add_data_arguments", "add_negatives_arguments", "labelled_cines", "predict_all", "predict_negatives"]
 
 
-def add_data_arguments(parser: argparse.ArgumentParser, *, split: str) -> None:
+def add_data_arguments(parser: argparse.ArgumentParser, *, split: str, required: bool = True) -> None:
     """``--data --split``."""
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DATALIST", help="datalist JSON, or the folder that holds datalist.json"
+        "--data", type=Path, required=required, metavar="DATALIST", help="datalist JSON, or the folder that holds datalist.json"
     )
     parser.add_argument(
         "--split", choices=["train", "val", "test", "all"], default=split, help=f"which patients (default: {split})"
+    )
+
+
+def add_negatives_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--negatives --absent``."""
+    parser.add_argument(
+        "--negatives",
+        type=Path,
+        metavar="DIR",
+        help="real frames (DICOM, PNG, JPEG) without delivery catheter and valve, e.g. coronary angiograms",
+    )
+    parser.add_argument(
+        "--absent",
+        type=parse_names,
+        default=["instrumental", "contour"],
+        metavar="NAMES",
+        help="groups that none of them shows (default: instrumental,contour)",
     )
 
 
@@ -48,3 +68,12 @@ def predict_all(
     with tqdm(total=sum(len(c.frames) for c in cines), desc=title, unit="frame", leave=False, disable=None) as bar:
         frames = evaluate_cines(cines, predict, progress=bar.update)
     return frames, time.perf_counter() - started
+
+
+def predict_negatives(args: argparse.Namespace, predictor: KeypointPredictor) -> list[EvaluatedFrame]:
+    """What the model says of the frames that the shared arguments name; of a cine, four frames."""
+    from monai_tavr.evaluation.frames import model_predictions
+    from monai_tavr.training.negatives import negative_cines
+
+    cines = negative_cines(args.negatives, absent=args.absent, schema=predictor.schema)
+    return predict_all(cines, model_predictions(predictor), title="negatives")[0]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from monai_tavr.keypoints import KeypointSchema
     from monai_tavr.predictor import KeypointPredictor
 
-__all__ = ["add_model_arguments", "build_predictor", "chosen_schema", "parse_frames", "parse_names", "positive_number"]
+__all__ = ["add_model_arguments", "build_predictor", "chosen_schema", "parse_frames", "parse_names", "positive_number", "share"]
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, precision: str = "auto") -> None:
@@ -72,6 +72,17 @@ def positive_number(text: str) -> float:
         value = math.nan
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return value
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1; for argparse's ``type``. Raises ArgumentTypeError for anything else."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 1")
     return value
 
 

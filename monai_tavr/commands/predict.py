@@ -34,6 +34,7 @@ The points of a/b.dcm go to DIR/b.json. A second input of that name, c/b.dcm, go
 put before the name as it takes; the order of the inputs decides who comes first. Files of an earlier run are replaced whole.
 With --format csv, coco, markups, ... it is DIR/b.csv, ...; docs/formats.md says what each format does not keep.
 Overlays have the same name: .png (a cine as a sheet of up to 12 frames), .gif, .mp4.
+Frames that are none of a TAVR, as far as the model can tell, are counted, marked in the file and written on the overlay.
 A file that cannot be read does not stop the others; the summary names it and the exit code is 1."""
 
 
@@ -119,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     started, frames, lost = time.perf_counter(), 0, dict[str, None]()
     for job in name_outputs(sources):
         try:
-            number, words = _predict_one(job, predictor, args)
+            number, flagged, words = _predict_one(job, predictor, args)
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
             if args.debug:
                 raise
@@ -128,7 +129,8 @@ def run(args: argparse.Namespace) -> int:
         frames += number
         lost |= dict.fromkeys(words)
         if not args.quiet:
-            print(f"{job.source} -> {_output(job, args)}  ({number} frame{'s' * (number != 1)})", flush=True)
+            doubt = f", {flagged} of them perhaps not of a TAVR" if flagged else ""
+            print(f"{job.source} -> {_output(job, args)}  ({number} frame{'s' * (number != 1)}{doubt})", flush=True)
     for loss in lost:
         print(f"not kept by {FORMATS[args.format].title}: {loss}", file=sys.stderr)
     _summary(len(sources), frames, time.perf_counter() - started, failed, quiet=args.quiet)
@@ -151,8 +153,8 @@ def _output(job: Job, args: argparse.Namespace) -> Path:
     return Path(args.out / f"{job.name}{'' if form.is_folder else form.extensions[0]}")
 
 
-def _predict_one(job: Job, predictor: KeypointPredictor, args: argparse.Namespace) -> tuple[int, list[str]]:
-    """Predict and write everything of one input; returns its number of frames, and what the format does not keep."""
+def _predict_one(job: Job, predictor: KeypointPredictor, args: argparse.Namespace) -> tuple[int, int, list[str]]:
+    """Predict and write everything of one input; returns its number of frames, of flagged ones, what the format does not keep."""
     from tqdm import tqdm
 
     from monai_tavr.dicom import open_cine
@@ -170,7 +172,7 @@ def _predict_one(job: Job, predictor: KeypointPredictor, args: argparse.Namespac
         form.write(_output(job, args), labels, image=cine.info)
     for kind in dict.fromkeys(args.overlay):
         _write_overlay(args.out / f"{job.name}.{kind}", kind, cine, found, predictor)
-    return number, form.lost(labels)
+    return number, sum(p.typical is False for p in found), form.lost(labels)
 
 
 def _write_overlay(path: Path, kind: str, cine: Cine, found: Sequence[FramePrediction], predictor: KeypointPredictor) -> None:
@@ -201,4 +203,5 @@ def _draw(cine: Cine, found: Sequence[FramePrediction], predictor: KeypointPredi
             thresholds=predictor.postprocess.thresholds,
             title=f"frame {p.keypoints.frame}",
             zoom=zoom,
+            typical=p.typical,
         )

@@ -20,6 +20,7 @@ from monai_tavr.files import replacing, replacing_path
 from monai_tavr.keypoints import Keypoints, KeypointState
 
 __all__ = [
+    "NOT_SURE",
     "contact_sheet",
     "display_window",
     "draw_overlay",
@@ -37,7 +38,11 @@ _MARGIN = 0.15  # a probability this close above its threshold is uncertain
 _WIDE_SPREAD = 0.03  # of the image's longer side: 15 pixels at 512
 _SHIFT = 4  # OpenCV's fixed-point bits: marks lie on sub-pixel places
 _WHITE: Color = (255, 255, 255)
+_WARNING: Color = (255, 196, 64)
 _SCALE_BAR_MM = 10.0
+
+NOT_SURE = "Model not sure this is a TAVR frame"
+"""What pictures and programs say of a frame that is not typical."""
 
 
 def display_window(frames: np.ndarray, *, quantiles: tuple[float, float] = (0.002, 0.998)) -> tuple[float, float]:
@@ -177,6 +182,7 @@ def draw_overlay(
     thresholds: Mapping[str, float] | float = 0.5,
     title: str = "",
     zoom: int = 1,
+    typical: bool | None = None,
 ) -> np.ndarray:
     """Draw the points of a frame.
 
@@ -188,6 +194,7 @@ def draw_overlay(
         thresholds: of the visibility, to know what is uncertain.
         title: first line of text, e.g. the frame's number.
         zoom: whole factor by which the picture is enlarged, so that text and lines are finer than the frame's pixels.
+        typical: False says on the picture that the model is not sure of the whole frame.
 
     Returns:
         (H * zoom, W * zoom, 3) uint8, red-green-blue.
@@ -215,7 +222,7 @@ def draw_overlay(
             if visible[i]:
                 canvas.line(truth.xy[i], xy[i], _WHITE)
             canvas.cross(truth.xy[i], _WHITE)
-    canvas.write([*_names(canvas, keypoints, truth, doubt), *_legend(canvas, keypoints, truth, title)])
+    canvas.write([*_names(canvas, keypoints, truth, doubt), *_legend(canvas, keypoints, truth, title, typical)])
     _scale_bar(canvas, keypoints.spacing or (truth.spacing if truth is not None else None))
     return canvas.pixels
 
@@ -243,21 +250,23 @@ def _names(
 
 
 def _legend(
-    canvas: _Canvas, keypoints: Keypoints, truth: Keypoints | None, title: str
+    canvas: _Canvas, keypoints: Keypoints, truth: Keypoints | None, title: str, typical: bool | None
 ) -> list[tuple[str, tuple[float, float], Color]]:
     """The title, and at the bottom the groups of which nothing is there."""
     schema, step = keypoints.schema, canvas.text_height * 1.35
     lines: list[tuple[str, tuple[float, float], Color]] = []
     pad = canvas.text_height * 0.6
-    if title:
-        lines.append((title, (pad, pad * 0.7), _WHITE))
+    top = [(title, _WHITE)] if title else []
+    if typical is False:
+        top.append((NOT_SURE, _WARNING))
+    if truth is not None:
+        top.append(("white cross: truth", _WHITE))
+    lines += [(text, (pad, pad * 0.7 + n * step), color) for n, (text, color) in enumerate(top)]
     absent = [g for g, s in zip(schema.group_names, keypoints.group_state, strict=True) if s == KeypointState.ABSENT]
     bottom = canvas.pixels.shape[0] - pad * 0.7 - step * len(absent)
     for n, g in enumerate(absent):
         color = _rgb(schema.color_of(schema.groups[g][0]))
         lines.append((f"absent: {schema.titles.get(g, g)}", (pad, bottom + n * step), color))
-    if truth is not None:
-        lines.append(("white cross: truth", (pad, pad * 0.7 + step * bool(title)), _WHITE))
     return lines
 
 

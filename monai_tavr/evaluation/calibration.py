@@ -1,6 +1,7 @@
-"""How far a visibility probability may be believed: expected calibration error, Brier score, average precision.
+"""How far a probability may be believed, and how to make it believable: calibration error, Brier score, average precision; fits.
 
-Guo et al. 2017 (equal-width bins) for the calibration error, Brier 1950 for the score. Averages are over labelled points.
+Guo et al. 2017 (equal-width bins) for the calibration error, Brier 1950 for the score, Platt 1999 for the calibration. Averages
+are over labelled points.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["average_precision", "calibration"]
+__all__ = ["average_precision", "calibration", "fit_logistic", "fit_platt", "sigmoid"]
 
 
 def average_precision(probability: np.ndarray, outcome: np.ndarray) -> float:
@@ -65,3 +66,61 @@ def calibration(probability: np.ndarray, outcome: np.ndarray, *, bins: int = 10)
         "n": int(probability.size),
         "bins": diagram,
     }
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """Probability of a logit ``x`` of any shape, without overflow."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(x, -40, 40))))
+
+
+def fit_logistic(
+    x: np.ndarray,
+    outcome: np.ndarray,
+    *,
+    prior: np.ndarray,
+    ridge: np.ndarray | float = 1.0,
+    weight: np.ndarray | float = 1.0,
+) -> np.ndarray:
+    """Logistic regression by Newton's method, drawn towards a prior, so that it stays finite where the two could be told apart.
+
+    Args:
+        x: (N, D) design; a column of ones for the offset.
+        outcome: (N,) bool.
+        prior: (D,) coefficients that it is drawn to.
+        ridge: how strongly, for all or (D,).
+        weight: how many times each outcome counts, for all or (N,).
+
+    Returns:
+        (D,) coefficients.
+    """
+    x, y = np.asarray(x, float), np.asarray(outcome, float)
+    prior, pull = np.asarray(prior, float), np.broadcast_to(np.asarray(ridge, float), (x.shape[1],))
+    coefficients, count = prior.copy(), np.broadcast_to(np.asarray(weight, float), y.shape)
+    for _ in range(50):
+        p = sigmoid(x @ coefficients)
+        slope = x.T @ (count * (y - p)) - pull * (coefficients - prior)
+        curvature = (x * (count * p * (1 - p))[:, None]).T @ x + np.diag(pull)
+        step = np.linalg.solve(curvature, slope)
+        coefficients = coefficients + step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-12))  # far off, Newton overshoots
+        if np.abs(step).max() < 1e-8:
+            break
+    return coefficients
+
+
+def fit_platt(probability: np.ndarray, outcome: np.ndarray) -> tuple[float, float]:
+    """Slope and offset of the logit with which a network's output becomes a calibrated probability (Platt 1999).
+
+    Args:
+        probability: (N,) in [0, 1].
+        outcome: (N,) bool.
+
+    Returns:
+        The two; the slope is above 0, so that the order of the probabilities stays. (1, 0) where all outcomes are the same.
+    """
+    probability, outcome = np.asarray(probability, float), np.asarray(outcome, bool)
+    if outcome.all() or not outcome.any():
+        return 1.0, 0.0
+    p = np.clip(probability, 1e-6, 1 - 1e-6)
+    x = np.stack([np.log(p / (1 - p)), np.ones_like(p)], axis=1)
+    slope, offset = fit_logistic(x, outcome, prior=np.array([1.0, 0.0]))
+    return (float(slope), float(offset)) if slope > 0 else (1.0, 0.0)

@@ -19,6 +19,7 @@ Shape::
             {
                 "frame": 0,
                 "picture": "P001/img/run3_0000.png",
+                "typical": True,
                 "points": {
                     "AA1": {
                         "x": 1.0,
@@ -38,6 +39,7 @@ Shape::
 
 A point that is missing from a frame, and a frame that is missing from the file, are unlabelled. An absent point has no x and y.
 ``revision`` says which of an image's versions a file is, where a store of labels keeps them all.
+``typical`` is false where the model is not sure that this is a TAVR frame; it is missing where the model does not say.
 ``spread`` is the model's doubt about the place of a visible point, in native pixels (a standard deviation; drawn as a circle).
 Coordinates are native pixels, 0 = centre of the first pixel; spacing is (x, y) millimetres per pixel.
 ``name`` and ``picture`` are there where the label came from pictures (:class:`monai_tavr.label.CineLabel`).
@@ -83,8 +85,10 @@ def label_to_dict(label: CineLabel) -> dict[str, Any]:
         content["name"] = label.name
     content["image"] = image_to_dict(label.image)
     pictures = {frame: {"picture": picture} for frame, picture in label.pictures.items()}
+    typical = {frame: {"typical": is_typical} for frame, is_typical in label.typical.items()}
     content["frames"] = [
-        {"frame": k.frame} | pictures.get(k.frame, {}) | {"points": _points_to_dict(k, label)} for k in label.frames
+        {"frame": k.frame} | pictures.get(k.frame, {}) | typical.get(k.frame, {}) | {"points": _points_to_dict(k, label)}
+        for k in label.frames
     ]
     if label.revision is not None:
         content["revision"] = {key: value for key, value in vars(label.revision).items() if value is not None}
@@ -136,12 +140,17 @@ def label_from_dict(content: Any, *, schema: KeypointSchema = TAVR11, where: str
     pictures: dict[int, str] = {}
     edits: dict[tuple[int, str], PointEdit] = {}
     spread: dict[tuple[int, str], float] = {}
+    typical: dict[int, bool] = {}
     for position, entry in enumerate(listing(top["frames"], f"{where}: 'frames'")):
         place = f"{where}: frames[{position}]"
-        entry = mapping(entry, place, known={"frame", "picture", "points"}, required={"frame", "points"})
+        entry = mapping(entry, place, known={"frame", "picture", "typical", "points"}, required={"frame", "points"})
         index = whole_number(entry["frame"], f"{place}.frame", minimum=0)
         if entry.get("picture") is not None:
             pictures[index] = text(entry["picture"], f"{place}.picture")
+        if entry.get("typical") is not None:
+            if not isinstance(entry["typical"], bool):
+                raise ValueError(f"{place}.typical must be true or false, got {shown(entry['typical'])}")
+            typical[index] = entry["typical"]
         keypoints, who = _frame_from_dict(entry["points"], schema, index, image, f"{where}: frame {index}")
         frames.append(keypoints)
         edits |= who
@@ -150,7 +159,14 @@ def label_from_dict(content: Any, *, schema: KeypointSchema = TAVR11, where: str
         revision = _revision_from_dict(top["revision"]) if top.get("revision") is not None else None
         name = text(top["name"], "'name'") if top.get("name") is not None else None
         return CineLabel(
-            image=image, frames=tuple(frames), edits=edits, spread=spread, revision=revision, name=name, pictures=pictures
+            image=image,
+            frames=tuple(frames),
+            edits=edits,
+            spread=spread,
+            revision=revision,
+            name=name,
+            pictures=pictures,
+            typical=typical,
         )
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error

@@ -31,6 +31,7 @@ LOSSES: Mapping[str, str] = MappingProxyType(
         "unlabelled frames": "frames without a labelled point",
         "score": "visibility scores",
         "spread": "spreads, the model's doubt about a place",
+        "typical": "whether the model takes a frame for one of a TAVR",
         "edits": "who placed a point, and when",
         "revision": "the revision",
         "name": "the cine's name",
@@ -150,6 +151,7 @@ def _count(label: CineLabel, loss: str) -> int:
         "unlabelled frames": lambda: sum(not np.asarray(k.labelled).any() for k in label.frames),
         "score": lambda: sum(k.score is not None for k in label.frames),
         "spread": lambda: len(label.spread),
+        "typical": lambda: len(label.typical),
         "edits": lambda: len(label.edits),
         "revision": lambda: int(label.revision is not None),
         "name": lambda: int(label.name is not None),
@@ -163,7 +165,7 @@ def _count(label: CineLabel, loss: str) -> int:
 
 
 _FOREIGN = ("others_absent", "ignore")
-_PERSON = ("score", "spread", "edits", "revision")
+_PERSON = ("score", "spread", "typical", "edits", "revision")
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
@@ -185,7 +187,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 extensions=(".csv",),
                 reader="csv_table:read_csv",
                 writer="csv_table:write_csv",
-                loses=("cines", "revision"),
+                loses=("cines", "typical", "revision"),
             ),
             Format(
                 name="coco",
@@ -230,7 +232,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 extensions=(".slp",),
                 reader="sleap:read_sleap",
                 writer="sleap:write_sleap",
-                loses=("cines", "spread", "edits", "revision", "pictures"),
+                loses=("cines", "spread", "typical", "edits", "revision", "pictures"),
                 options=("image", *_FOREIGN),
             ),
             Format(

@@ -85,6 +85,20 @@ class GroupedKeypointNet(nn.Module):
         Raises:
             ValueError: H or W is no multiple of what the head needs, or the backbone gives other maps than it says.
         """
+        return self.forward_with_features(x)[0]
+
+    def forward_with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`forward`, with what the backbone found on the frames: its deepest map, averaged over the frame.
+
+        Args:
+            x: (B, in_channels, H, W) normalised grey levels.
+
+        Returns:
+            The output, and the features (B, C) float32, C the channels of the backbone's last map.
+
+        Raises:
+            ValueError: as :meth:`forward`.
+        """
         if not torch.jit.is_tracing() and (x.shape[-2] % self.divisor != 0 or x.shape[-1] % self.divisor != 0):
             raise ValueError(
                 f"height and width of the input must be multiples of {self.divisor}, got {x.shape[-2]} x {x.shape[-1]}"
@@ -92,7 +106,7 @@ class GroupedKeypointNet(nn.Module):
         features = self.backbone(x)
         if len(features) != self.levels:
             raise ValueError(f"the backbone says channels of {self.levels} feature maps, but gives {len(features)}")
-        return self.head(features)
+        return self.head(features), features[-1].float().mean(dim=(2, 3))
 
     @torch.jit.unused
     def set_mean_shape(self, xy: Tensor) -> None:

@@ -95,6 +95,7 @@ def _thresholds(path: Path, old: KeypointSchema, new: KeypointSchema, added: Seq
         {group: former.groups.get(group, 0.5) for group in new.groups},
         selected_on="; ".join([*words, f"0.5 for the new group(s) {', '.join(added)}"]),
         spread_floor=former.spread_floor,
+        group_calibration=former.group_calibration,
     )
 
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
 
 from monai_tavr.dicom import find_cines, open_cine
-from monai_tavr.keypoints import KeypointSchema, load_schema
+from monai_tavr.evaluation.frames import LabelledCine
+from monai_tavr.keypoints import Keypoints, KeypointSchema, load_schema
+from monai_tavr.label import CineLabel
 
-__all__ = ["MixedBatches", "negative_items"]
+__all__ = ["MixedBatches", "negative_cines", "negative_items"]
 
 
 def negative_items(
@@ -48,6 +51,31 @@ def negative_items(
     if not items:
         raise ValueError(f"{folder}: no frames there; give a folder of DICOM, PNG or JPEG files without catheter and valve")
     return items
+
+
+def negative_cines(
+    folder: str | os.PathLike[str],
+    *,
+    absent: Sequence[str] = ("instrumental", "contour"),
+    schema: str | KeypointSchema = "tavr11",
+    frames_per_cine: int = 4,
+) -> list[LabelledCine]:
+    """The frames of :func:`negative_items` with what is known of them as their label, for :mod:`monai_tavr.evaluation`.
+
+    Raises:
+        ValueError: as :func:`negative_items`, or a file cannot be read.
+    """
+    schema = load_schema(schema)
+    frames: dict[str, list[int]] = {}
+    for item in negative_items(folder, absent=absent, schema=schema, frames_per_cine=frames_per_cine):
+        frames.setdefault(item["image"], []).append(item["frame"])
+    nothing = {name: None for name in schema.names if schema.group_of(name) in absent}
+    cines = []
+    for image, numbers in frames.items():
+        labels = tuple(Keypoints.from_points(schema, nothing, frame=f) for f in numbers)
+        label = CineLabel(image=open_cine(image).info.image_info, frames=labels)
+        cines.append(LabelledCine(Path(image), image, label, tuple(numbers)))
+    return cines
 
 
 class MixedBatches(Sampler[list[int]]):

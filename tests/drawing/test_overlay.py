@@ -75,6 +75,17 @@ def test_absent_points_are_not_drawn_and_their_groups_are_listed():
     assert (unlabelled == 90).all()
 
 
+def test_a_doubtful_frame_says_so_below_its_title():
+    plain = draw_overlay(GREY, Keypoints.from_points(SCHEMA, {}), title="frame 3")
+    assert (draw_overlay(GREY, Keypoints.from_points(SCHEMA, {}), title="frame 3", typical=True) == plain).all()
+    doubtful = draw_overlay(GREY, Keypoints.from_points(SCHEMA, {}), title="frame 3", typical=False)
+    changed = np.flatnonzero((doubtful != plain).any(axis=(1, 2)))
+    # letters of 9 pixels: the title in rows 3 to 16, the words in the next line
+    assert (changed.min() > 14, changed.max() < 34) == (True, True)
+    amber = (doubtful[..., 0] > 200) & (doubtful[..., 2] < 120)
+    assert amber.sum() > 100
+
+
 def test_the_skeleton_joins_visible_points_only():
     both = draw_overlay(GREY, keypoints(A=(60, 100), B=(240, 100)))
     assert reddish(both)[100, 150]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_tavr.evaluation.calibration import average_precision, calibration
+from monai_tavr.evaluation.calibration import average_precision, calibration, fit_logistic, fit_platt
 
 
 def test_average_precision_sums_the_steps():
@@ -43,3 +43,26 @@ def test_certainty_falls_into_the_last_bin():
 def test_calibration_refuses_other_shapes(probability, outcome):
     with pytest.raises(ValueError, match="two vectors of one length > 0"):
         calibration(np.array(probability), np.array(outcome))
+
+
+def test_platt_says_how_often_a_probability_was_right():
+    # 0.9 was right in 60 % and 0.1 in 40 %: the logit 2.197 must become ln(0.6 / 0.4) = 0.405
+    probability = np.repeat([0.9, 0.1], 20000)
+    outcome = np.tile(np.arange(20000) % 10, 2) < np.repeat([6, 4], 20000)
+    assert fit_platt(probability, outcome) == pytest.approx((np.log(1.5) / np.log(9), 0.0), abs=1e-3)
+
+
+def test_platt_keeps_what_cannot_be_fitted_and_never_turns_the_order_around():
+    assert fit_platt(np.array([0.2, 0.9]), np.array([True, True])) == (1.0, 0.0)
+    assert fit_platt(np.array([0.1, 0.9] * 100), np.array([True, False] * 100)) == (1.0, 0.0)
+    slope, _ = fit_platt(np.array([0.1, 0.9]), np.array([False, True]))  # could be told apart exactly
+    assert 1 < slope < 3
+
+
+def test_logistic_regression_stays_at_its_prior_where_it_is_pulled():
+    x = np.array([[1.0, 1.0], [2.0, 1.0]])
+    found = fit_logistic(x, np.array([False, True]), prior=np.array([0.5, -0.5]), ridge=1e9)
+    assert found == pytest.approx([0.5, -0.5], abs=1e-6)
+    # one column pulled to 0, the other free: the offset alone says that half is true
+    found = fit_logistic(x, np.array([False, True]), prior=np.zeros(2), ridge=np.array([1e9, 1e-9]))
+    assert found == pytest.approx([0, 0], abs=1e-6)

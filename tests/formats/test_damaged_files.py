@@ -210,7 +210,9 @@ def test_without_sleap_io_it_is_said_what_to_install(tmp_path: Path, monkeypatch
     with pytest.raises(ValueError, match=r"pip install 'monai-tavr\[sleap\]'"):
         FORMATS["sleap"].read(path)
     with pytest.raises(ValueError, match=r"pip install 'monai-tavr\[sleap\]'"):
-        FORMATS["sleap"].write(path, [replace(label(cine(tmp_path).image_info), revision=None, edits={}, spread={}, pictures={})])
+        FORMATS["sleap"].write(
+            path, [replace(label(cine(tmp_path).image_info), revision=None, edits={}, spread={}, typical={}, pictures={})]
+        )
 
 
 if __name__ == "__main__":

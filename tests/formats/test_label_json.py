@@ -119,6 +119,19 @@ def test_it_comes_back_the_same(tmp_path):
     assert dict(back.spread) == {(3, "AA1"): 1.25, (3, "CT"): 0.0}
 
 
+def test_whether_a_frame_is_typical_is_said_of_the_frame_and_only_where_it_is_known():
+    frames = tuple(Keypoints.from_points(TAVR11, {"CT": None}, frame=f) for f in (1, 2, 3))
+    written = label_to_dict(CineLabel(IMAGE, frames, typical={1: True, 3: False}))
+    assert [f.get("typical") for f in written["frames"]] == [True, None, False]
+    back = label_from_dict(written)
+    assert dict(back.typical) == {1: True, 3: False}
+    assert [dict(part.typical) for part in back.apart()] == [{1: True}, {}, {3: False}]
+    assert dict(CineLabel.joined(back.apart()).typical) == {1: True, 3: False}
+    for bad in (0, "false", []):
+        with pytest.raises(ValueError, match=r"label: frames\[1\].typical must be true or false, got "):
+            label_from_dict({**written, "frames": [written["frames"][0], {**written["frames"][1], "typical": bad}]})
+
+
 def test_the_spread_of_a_visible_point_stands_beside_its_place():
     k = Keypoints.from_points(TAVR11, {"CT": (1, 2), "PT": None}, frame=4)
     points = label_to_dict(CineLabel(IMAGE, (k,), spread={(4, "CT"): 1.23456, (4, "PT"): 9.0}))["frames"][0]["points"]

@@ -41,6 +41,7 @@ WITHOUT: dict[str, Callable[[CineLabel], CineLabel]] = {
     "unlabelled frames": lambda x: only(x, lambda k: bool(np.any(k.labelled))),
     "score": lambda x: replace(x, frames=tuple(replace(k, score=None) for k in x.frames)),
     "spread": lambda x: replace(x, spread={}),
+    "typical": lambda x: replace(x, typical={}),
     "edits": lambda x: replace(x, edits={}),
     "revision": lambda x: replace(x, revision=None),
     "name": lambda x: replace(x, name=None),

@@ -1,7 +1,8 @@
 """The annotators' loop, as it is worked in a browser: the studies it is tried on, and its steps.
 
 Two patients with a cine of four frames each, white discs where the points are. What the "model" answers for them are the centres
-of the discs, but for one: CM of the second patient is 40 px off in frame 1.
+of the discs, but for one: CM of the second patient is 40 px off in frame 1. It is not sure that frame 1 of the first patient is
+one of a TAVR.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import httpx
 import numpy as np
 from app_server import MARK_RADIUS, SIZE, Server, free_port, mark_points, start_server
 from orthanc import Orthanc
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from viewer_page import (
     drag_point,
     drawn_points,
@@ -72,7 +73,7 @@ def make_annotation_studies(base: Path) -> tuple[Path, Path]:
         if sop == SECOND:
             x, y = points[1]["CM"] or (0.0, 0.0)
             points[1] = {**points[1], "CM": (x + WRONG_BY[0], y + WRONG_BY[1])}
-        write_answer(answers, sop, points)
+        write_answer(answers, sop, points, typical={frame: (sop, frame) != (FIRST, 1) for frame in points})
     return studies, answers
 
 
@@ -114,12 +115,12 @@ def write_discs(path: Path, sop: str, patient: str, points: Mapping[int, Points]
     write_xa(path, cine, header=header, syntax="jpeg-lossless-sv1")
 
 
-def write_answer(folder: Path, sop: str, points: Mapping[int, Points]) -> None:
+def write_answer(folder: Path, sop: str, points: Mapping[int, Points], *, typical: Mapping[int, bool] | None = None) -> None:
     """What the model says of a cine: see injected_server.py."""
     image = ImageInfo(rows=SIZE, columns=SIZE, number_of_frames=len(points), sop_instance_uid=sop)
     frames = [Keypoints.from_points(TAVR11, places, frame=frame) for frame, places in points.items()]
     scored = [Keypoints(schema=TAVR11, xy=k.xy, score=np.where(k.visible, 0.9, 0.1), frame=k.frame) for k in frames]
-    write_label_json(folder / f"{sop}.json", CineLabel(image=image, frames=tuple(scored)))
+    write_label_json(folder / f"{sop}.json", CineLabel(image=image, frames=tuple(scored), typical=typical or {}))
 
 
 def walk_through(page: Page, client: httpx.Client, *, picture: Callable[[str], object]) -> None:
@@ -140,7 +141,10 @@ def walk_through(page: Page, client: httpx.Client, *, picture: Callable[[str], o
     page.locator("[data-tavr=predict]:enabled").click()
     wait_for_words(page, f"{FRAMES} frames predicted.")
     show_frame(page, 2)
+    expect(page.locator("[data-tavr=unsure]")).to_be_hidden()
     show_frame(page, 1)
+    expect(page.locator("[data-tavr=unsure]")).to_have_text("Model not sure this is a TAVR frame")
+    picture("unsure")
     expected = {name: place for name, place in disc_points(image, 1).items() if place is not None}
     wait_for_points(page, expected)
     assert {point["look"] for point in drawn_points(page).values()} == {"suggested"}
@@ -149,6 +153,7 @@ def walk_through(page: Page, client: httpx.Client, *, picture: Callable[[str], o
     drag_point(page, "CM", expected["CM"])
     wait_for_points(page, expected)
     assert drawn_points(page)["CM"]["look"] == "confirmed"
+    expect(page.locator("[data-tavr=unsure]")).to_be_hidden()  # a person has looked
     picture("corrected")
     page.locator("[data-tavr=group-absent][data-group=anatomical]").click()
     wait_for_drawn(page, {n for n in expected if TAVR11.group_of(n) != "anatomical"})

@@ -32,8 +32,7 @@ class LabelReader:
     def stream(
         self, cine: Cine, *, frames: Sequence[int] | None = None, allowed_groups: Sequence[str] | None = None
     ) -> Iterator[Keypoints]:
-        uid = cine.info.sop_instance_uid or cine.info.frame_sop_instance_uids[0]
-        label = read_label_json(self._labels / f"{uid}.json")
+        label = self._said(cine)
         allowed = TAVR11.group_names if allowed_groups is None else allowed_groups
         mask = [TAVR11.group_of(name) in allowed for name in TAVR11.names]
         for frame in range(len(cine)) if frames is None else frames:
@@ -41,7 +40,13 @@ class LabelReader:
 
     def label(self, cine: Cine, keypoints: Sequence[Keypoints]) -> CineLabel:
         edits = {(k.frame, name): PointEdit(source="model", author="test") for k in keypoints for name in TAVR11.names}
-        return CineLabel(image=cine.info.image_info, frames=tuple(keypoints), edits=edits)
+        said = self._said(cine).typical
+        typical = {k.frame: said[k.frame] for k in keypoints if k.frame in said}
+        return CineLabel(image=cine.info.image_info, frames=tuple(keypoints), edits=edits, typical=typical)
+
+    def _said(self, cine: Cine) -> CineLabel:
+        uid = cine.info.sop_instance_uid or cine.info.frame_sop_instance_uids[0]
+        return read_label_json(self._labels / f"{uid}.json")
 
 
 def load(labels: Path) -> LabelReader:

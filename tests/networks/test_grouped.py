@@ -55,6 +55,19 @@ def test_torchscript_in_training_and_evaluation(backbone: str, head: str) -> Non
 
 
 @pytest.mark.parametrize("head", HEADS)
+def test_features_come_with_the_output_of_the_same_pass(head: str) -> None:
+    network = GroupedKeypointNet(head=head).eval()
+    frames = torch.randn(2, 1, 64, 96)
+    with torch.no_grad():
+        output, features = network.forward_with_features(frames)
+        torch.testing.assert_close(output, network(frames))
+        torch.testing.assert_close(features, network.backbone(frames)[-1].mean(dim=(2, 3)))
+        scripted = script(network)
+        torch.testing.assert_close(scripted.forward_with_features(frames)[1], features, rtol=1e-4, atol=1e-5)
+    assert features.shape == (2, 512)
+
+
+@pytest.mark.parametrize("head", HEADS)
 def test_tracing_keeps_sizes_open(head: str) -> None:
     """A trace (TorchScript or ONNX) holds for other batches and image sizes than its example's."""
     network = GroupedKeypointNet(head=head).eval()

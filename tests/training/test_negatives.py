@@ -11,6 +11,7 @@ from PIL import Image
 from monai_tavr.dicom.writer import write_xa
 from monai_tavr.keypoints import TAVR11, KeypointState
 from monai_tavr.training import MixedBatches, negative_items
+from monai_tavr.training.negatives import negative_cines
 from monai_tavr.transforms import LoadFramed
 
 
@@ -24,6 +25,14 @@ def test_devices_are_absent_and_the_root_is_unlabelled(tmp_path: Path):
     assert {n for n, s in state.items() if s == KeypointState.UNLABELLED} == {"AA1", "AA2", "STJ1", "STJ2"}
     assert {n for n, s in state.items() if s == KeypointState.ABSENT} == {"CP", "CM", "CD", "CT", "PT", "FE1", "FE2"}
     assert np.isnan(loaded["keypoints"].numpy()).all()
+
+
+def test_what_is_known_of_negatives_as_labels(tmp_path: Path):
+    write_xa(tmp_path / "b.dcm", np.zeros((9, 48, 64), np.uint8))
+    [cine] = negative_cines(tmp_path, frames_per_cine=2)
+    assert (cine.image.name, cine.frames, cine.label.image.columns) == ("b.dcm", (0, 8), 64)
+    assert [k.frame for k in cine.label.frames] == [0, 8]
+    assert cine.label.frames[0].group_state.tolist() == [KeypointState.UNLABELLED, KeypointState.ABSENT, KeypointState.ABSENT]
 
 
 def test_wrong_folders_and_groups_are_refused(tmp_path: Path):

@@ -32,6 +32,8 @@ __all__ = ["CachedCine", "PredictionCache", "prediction_key"]
 
 logger = logging.getLogger(__name__)
 
+_RULES = ("thresholds", "group_thresholds", "group_calibration", "group_rule", "allowed_groups")
+
 
 def prediction_key(entry: ImageEntry, predictor: KeypointPredictor, allowed_groups: Sequence[str] | None) -> str:
     """Name of an entry: a hash of the image, what its files hold, the model, its settings and the stage of the procedure.
@@ -48,7 +50,8 @@ def prediction_key(entry: ImageEntry, predictor: KeypointPredictor, allowed_grou
         getattr(predictor, "precision", None),
         getattr(predictor, "image_size", None),
         getattr(predictor, "spread_floor", None),
-        None if rules is None else [rules.thresholds, rules.group_thresholds, rules.group_rule, rules.allowed_groups],
+        getattr(getattr(predictor, "typicality", None), "fingerprint", None),
+        None if rules is None else [vars(rules)[name] for name in _RULES],
     ]
     content = [entry.image_id, files, settings, None if allowed_groups is None else list(allowed_groups)]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

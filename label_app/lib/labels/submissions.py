@@ -91,7 +91,7 @@ class Submissions:
         current = self.store.current(entry.image_id, tag)
         if current is None or not current.frames:
             raise KeyError("no such label")
-        label = replace(self.store.read(entry.image_id, tag, current.number), frames=(), edits={}, spread={})
+        label = replace(self.store.read(entry.image_id, tag, current.number), frames=(), edits={}, spread={}, typical={})
         version = self.store.save(entry.image_id, label, author=user.name, base=None, tag=tag)
         self._tell(user, "label.delete", entry, version)
         return version

@@ -4,7 +4,7 @@ Layout of the folder::
 
     active                  id of the active model; replaced atomically
     0001-<hash>/model.pt    weights, a plain state dict
-    0001-<hash>/thresholds.json, uncertainty.json
+    0001-<hash>/thresholds.json, uncertainty.json, typical.npz
     0001-<hash>/record.json what it was trained from and on, its figures, and whether it was published
 
 A model's folder is written under another name and renamed when it is complete, so a killed server leaves none half-written. The
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 _ID = re.compile(r"([0-9]{4,8})-[0-9a-f]{12}")
 _WEIGHTS, _RECORD, _ACTIVE = "model.pt", "record.json", "active"
-_BESIDE = ("thresholds.json", "uncertainty.json")  # what belongs to weights and may be missing
+_BESIDE = ("thresholds.json", "uncertainty.json", "typical.npz")  # what belongs to weights and may be missing
 
 
 class UnknownModel(ValueError):

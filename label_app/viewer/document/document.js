@@ -11,6 +11,7 @@ export class LabelDocument {
   #cine = new CineFrames();
   #history = new History();
   #listeners = new Set();
+  #unsure = new Set(); // frames that the model is not sure are of a TAVR
 
   /**
    * @param {{schema: Schema, image: Object, frameCount: number, now?: () => Date}} what image is the label JSON's block of that name
@@ -131,6 +132,10 @@ export class LabelDocument {
       this.#cine.reviewed.delete(frame);
       changed.push(frame);
     }
+    for (const { frame, typical } of label.frames) {
+      if (typical === false) this.#unsure.add(frame);
+      else this.#unsure.delete(frame);
+    }
     this.#changed(changed);
   }
 
@@ -215,6 +220,11 @@ export class LabelDocument {
 
   isLabel(frame) {
     return this.#cine.isLabel(frame);
+  }
+
+  /** Whether the model, when it was asked, was not sure that a frame is of a TAVR, and no person has labelled it. */
+  isUnsure(frame) {
+    return this.#unsure.has(frame) && !this.isLabel(frame);
   }
 
   /** 'empty', 'predicted', 'tracked' (or interpolated, or copied), 'edited' (not on the server yet) or 'labelled'. */

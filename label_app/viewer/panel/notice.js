@@ -5,9 +5,13 @@ import { timeOf } from '../session/work.js';
 
 export function buildNotice(session) {
   const text = element('p', { className: 'tavr-note', role: 'status', aria: { live: 'polite' } });
+  const doubt = element('p', { className: 'tavr-doubt', role: 'status', hidden: true, data: { tavr: 'unsure' } });
   const conflict = buildConflict(session);
-  const node = element('div', { className: 'tavr-notice' }, text, conflict.node);
+  const node = element('div', { className: 'tavr-notice' }, doubt, text, conflict.node);
   const update = () => {
+    const isUnsure = session.document?.isUnsure(session.frame) ?? false;
+    doubt.hidden = !isUnsure;
+    setText(doubt, isUnsure ? UNSURE : '');
     const [kind, words] = whatToSay(session);
     text.className = `tavr-note ${kind}`;
     text.setAttribute('role', kind === 'error' ? 'alert' : 'status');
@@ -24,6 +28,7 @@ function loginLink() {
   return element('a', { href: `/tavr/login?next=${next}`, textContent: 'Log in' });
 }
 
+const UNSURE = 'Model not sure this is a TAVR frame';
 const SUGGESTIONS = 'Dashed points are suggestions: drag what is wrong, Enter accepts the rest.';
 
 function whatToSay(session) {

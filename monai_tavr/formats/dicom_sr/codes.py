@@ -10,6 +10,7 @@ code value        type    what it says
 ``Visibility``    CODE    SCT Present or Absent. A point without a measurement group on a frame is unlabelled
 ``Column``        NUM     the point's column from the left edge of the frame, in pixels; its SCOORD hangs below it
 ``Spread``        NUM     the model's doubt about the place, a standard deviation in pixels
+``Typical``       CODE    SCT Yes or No: whether the model takes the frame, an image below the item, for one of a TAVR
 ``BaseRevision``  NUM     number of the revision that this one was made from
 ``Model``         TEXT    SHA-256 of the weights whose prediction was corrected
 ================  ======  =======================================================================================
@@ -42,6 +43,7 @@ __all__ = [
     "SCHEMA",
     "SCHEME",
     "SPREAD",
+    "TYPICAL",
     "VISIBILITY",
     "children",
     "code_of",
@@ -58,6 +60,7 @@ SCHEMA = Code("Schema", SCHEME, "Keypoint schema")
 VISIBILITY = Code("Visibility", SCHEME, "Visibility of the point on the frame")
 COLUMN = Code("Column", SCHEME, "Column of the point, from the frame's left edge")
 SPREAD = Code("Spread", SCHEME, "Uncertainty of the point's place (SD)")
+TYPICAL = Code("Typical", SCHEME, "The model takes the frame for one of a TAVR")
 BASE_REVISION = Code("BaseRevision", SCHEME, "Revision that this one was made from")
 MODEL = Code("Model", SCHEME, "Weights whose prediction was corrected")
 

@@ -27,7 +27,7 @@ from monai_tavr.formats.dicom_sr import codes as sr_codes
 from monai_tavr.formats.dicom_sr.codes import children, number_of
 from monai_tavr.label import ImageInfo
 
-__all__ = ["FrameImage", "frame_images", "image_from_library", "image_headers", "image_to_library"]
+__all__ = ["FrameImage", "frame_images", "frame_of", "image_from_library", "image_headers", "image_to_library"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,15 @@ class FrameImage:
     def numbers(self) -> list[int] | None:
         """As highdicom and DICOM want them."""
         return None if self.number is None else [self.number]
+
+
+def frame_of(item: Dataset) -> FrameImage:
+    """The frame that an image item of a report refers to."""
+    reference = item.ReferencedSOPSequence[0]
+    number = reference.get("ReferencedFrameNumber")
+    return FrameImage(
+        str(reference.ReferencedSOPClassUID), str(reference.ReferencedSOPInstanceUID), None if number is None else int(number)
+    )
 
 
 def image_headers(image: CineInfo) -> list[Dataset]:

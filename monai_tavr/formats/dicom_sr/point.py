@@ -31,7 +31,7 @@ from pydicom.sr.coding import Code
 
 from monai_tavr.formats.dicom_sr import codes as sr_codes
 from monai_tavr.formats.dicom_sr.codes import children, code_of, number_of
-from monai_tavr.formats.dicom_sr.image import FrameImage
+from monai_tavr.formats.dicom_sr.image import FrameImage, frame_of
 from monai_tavr.keypoints import KeypointSchema
 from monai_tavr.label import PointEdit
 from monai_tavr.uids import TRACKED_POINT, derived_uid
@@ -189,15 +189,7 @@ def _read_group(group: Dataset, schema: KeypointSchema) -> tuple[SRPoint, FrameI
         raise ValueError(f"point {name}: {visibility[0]!r} says neither present nor absent")
     numbers = {c: children(group, c) for c in (sr_codes.PROBABILITY, sr_codes.SPREAD)}
     score, spread = (number_of(found[0]) if found else None for found in numbers.values())
-    return SRPoint(name, xy, score, spread, _edit(group)), _frame_image(image)
-
-
-def _frame_image(item: Dataset) -> FrameImage:
-    reference = item.ReferencedSOPSequence[0]
-    number = reference.get("ReferencedFrameNumber")
-    return FrameImage(
-        str(reference.ReferencedSOPClassUID), str(reference.ReferencedSOPInstanceUID), None if number is None else int(number)
-    )
+    return SRPoint(name, xy, score, spread, _edit(group)), frame_of(image)
 
 
 def _edit(group: Dataset) -> PointEdit | None:

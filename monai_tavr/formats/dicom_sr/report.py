@@ -3,8 +3,9 @@
 A label of a cine becomes one Comprehensive SR with a Measurement Report (PS3.16 TID 1500): an image library that says which image
 was labelled (:mod:`monai_tavr.formats.dicom_sr.image`), and one measurement group (TID 1501,
 :mod:`monai_tavr.formats.dicom_sr.point`) for each labelled point of each frame, absent points included. A point without a group
-is unlabelled. The observers are the annotator and the software. Only reports of this module are read back: they are known by
-their text item ``Schema`` of the scheme ``99TAVR`` (:mod:`monai_tavr.formats.dicom_sr.codes`).
+is unlabelled. What the model says of a whole frame is a qualitative evaluation (:mod:`monai_tavr.formats.dicom_sr.typical`). The
+observers are the annotator and the software. Only reports of this module are read back: they are known by their text item
+``Schema`` of the scheme ``99TAVR`` (:mod:`monai_tavr.formats.dicom_sr.codes`).
 
 Reports are complete but preliminary and unverified unless somebody verifies them: they are annotations, not findings for care.
 """
@@ -62,6 +63,7 @@ from monai_tavr.formats.dicom_sr.point import (
     point_to_group,
     to_dicom_time,
 )
+from monai_tavr.formats.dicom_sr.typical import typical_from_report, typical_to_container
 from monai_tavr.formats.table import warn_of_loss
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointSchema
 from monai_tavr.label import CineLabel, ImageInfo, Revision
@@ -210,6 +212,8 @@ def _document(
     if groups:  # a label that was taken back has none
         measurements.ContentSequence = ContentSequence(groups)
     items.append(measurements)
+    if label.typical:
+        items.append(typical_to_container(label.typical, frames))
     items.append(TextContentItem(sr_codes.SCHEMA, schema.name, _CONTAINS))
     if revision.base is not None:
         items.append(NumContentItem(sr_codes.BASE_REVISION, revision.base, sr_codes.NO_UNITS, relationship_type=_CONTAINS))
@@ -294,7 +298,8 @@ def _read(dataset: Dataset, schema: KeypointSchema) -> CineLabel:
     frames = [_frame(f, points.values(), schema, image) for f, points in by_frame.items()]
     edits = {(f, p.name): p.edit for f, points in by_frame.items() for p in points.values() if p.edit is not None}
     spread = {(f, p.name): p.spread for f, points in by_frame.items() for p in points.values() if p.spread is not None}
-    return CineLabel(image=image, frames=tuple(frames), edits=edits, spread=spread, revision=_revision(dataset))
+    typical = {index[place.sop_uid] + (place.number or 1) - 1: is_typical for place, is_typical in typical_from_report(dataset)}
+    return CineLabel(image=image, frames=tuple(frames), edits=edits, spread=spread, revision=_revision(dataset), typical=typical)
 
 
 def _frame(index: int, points: Iterable[SRPoint], schema: KeypointSchema, image: ImageInfo) -> Keypoints:

@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from monai_tavr.dicom.writer import XAHeader, write_xa
@@ -52,7 +53,7 @@ def label_of(image: Dataset, *, frames: int = 4) -> CineLabel:
         study_instance_uid=str(image.StudyInstanceUID),
     )
     revision = Revision(number=3, author=ANNOTATOR, time=TIME, base=2, model="ab" * 32)
-    return CineLabel(info, (predicted, by_hand), edits, spread={(0, "AA1"): 1.5}, revision=revision)
+    return CineLabel(info, (predicted, by_hand), edits, spread={(0, "AA1"): 1.5}, revision=revision, typical={0: False, 2: True})
 
 
 def test_a_label_comes_back_as_it_went(tmp_path: Path) -> None:
@@ -64,6 +65,22 @@ def test_a_label_comes_back_as_it_went(tmp_path: Path) -> None:
     for before, after in zip(label.frames, back.frames, strict=True):
         np.testing.assert_array_equal(after.state, before.state)
         np.testing.assert_array_equal(after.xy, before.xy)
+
+
+def test_a_doubt_about_a_frame_is_a_qualitative_evaluation_of_it(tmp_path: Path) -> None:
+    image = header_of(tmp_path)
+    report = keypoints_sr(label_of(image), [image])
+    [container] = children(report, Code("C0034375", "UMLS", "Qualitative Evaluations"))
+    said = [(i.ConceptCodeSequence[0].CodeMeaning, i.ContentSequence[0].RelationshipType) for i in container.ContentSequence]
+    assert said == [("No", "INFERRED FROM"), ("Yes", "INFERRED FROM")]
+    frames = [i.ContentSequence[0].ReferencedSOPSequence[0].ReferencedFrameNumber for i in container.ContentSequence]
+    assert frames == [1, 3]  # DICOM counts from 1
+    assert dict(read_keypoints_sr(report).typical) == {0: False, 2: True}
+    container.ContentSequence[0].ConceptCodeSequence[0].CodeValue = "maybe"
+    with pytest.raises(ValueError, match="'maybe' of scheme 'SCT' says neither yes nor no"):
+        read_keypoints_sr(report)
+    quiet = keypoints_sr(replace(label_of(image), typical={}), [image])
+    assert not children(quiet, Code("C0034375", "UMLS", "Qualitative Evaluations"))
 
 
 def test_every_thousandth_of_a_pixel_survives_32_bits(tmp_path: Path) -> None:
@@ -119,7 +136,7 @@ def test_a_stack_is_referred_to_file_by_file(tmp_path: Path) -> None:
     assert "Referenced Frame Number" not in str(report)
     assert label_to_dict(read_keypoints_sr(report)) == label_to_dict(label)
     places = [g for g in str(report).splitlines() if "2.25.70.3" in g]
-    assert len(places) == 1 + 1 + 3  # evidence, library, and the three points of the last frame
+    assert len(places) == 1 + 1 + 3 + 1  # evidence, library, the three points of the last frame, and that it is typical
 
 
 def test_a_label_that_was_taken_back_is_a_report_without_points(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ export class FakeServer {
   task = null;
   sample = { id: 'cine-1', frame: 7, reason: 'the model is least sure here', remaining: 12 };
   archive = undefined; // how far the label is on its way to the PACS; there is none
+  unsure = []; // frames that the model is not sure are of a TAVR
   held = null; // a promise that answers wait for
   roles = ['annotator', 'reviewer', 'admin'];
 
@@ -76,7 +77,7 @@ export class FakeServer {
   predict(id, frames, { groups, signal }) {
     return this.#answer('predict', [id, frames, groups], () => {
       signal.throwIfAborted();
-      return { frames: frames.map(frame => ({ frame, points: predicted(frame) })) };
+      return { frames: frames.map(frame => ({ frame, typical: !this.unsure.includes(frame), points: predicted(frame) })) };
     });
   }
 

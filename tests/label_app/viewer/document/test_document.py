@@ -77,6 +77,23 @@ def test_a_frame_that_nobody_touched_is_no_label_however_well_predicted(page: Pa
     assert found == [[1], ["predicted", "edited", "empty"], [0, 2], [1]]
 
 
+def test_a_doubt_about_a_frame_lasts_until_the_model_or_a_person_settles_it(page: Page) -> None:
+    found = run(
+        page,
+        """
+        const said = typical => ({frames: [0, 1].map(frame => ({frame, typical: typical[frame], points: four}))});
+        const unsure = () => [0, 1, 2].map(f => doc.isUnsure(f));
+        doc.addPrediction(said([false, false]));
+        const seen = [unsure()];
+        doc.acceptFrames([0]);
+        seen.push(unsure());
+        doc.addPrediction(said([undefined, true]));
+        return [...seen, unsure(), 'typical' in doc.toLabel().frames[0]];
+        """,
+    )
+    assert found == [[True, True, False], [False, True, False], [False, False, False], False]
+
+
 def test_correcting_one_point_takes_the_others_of_the_frame_along(page: Page) -> None:
     """Whoever corrects one of four points has looked at the four; suggestions that come later were not looked at."""
     before, after, sources = run(

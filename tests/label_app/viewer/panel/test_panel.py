@@ -110,6 +110,22 @@ def test_one_predicted_frame_corrected_takes_three_actions(page: Page) -> None:
     assert [n for n in NAMES if points[n]["source"] == "annotator"] == ["AA1", "FE2"]
 
 
+def test_a_frame_that_may_be_of_something_else_is_said_so_until_a_person_has_looked(page: Page) -> None:
+    begin(page, 3, setup="server.unsure = [1];")
+    doubt = page.locator("[data-tavr=unsure]")
+    expect(doubt).to_be_hidden()
+    page.keyboard.press("p")
+    said(page, "3 frames predicted.")
+    expect(doubt).to_be_hidden()
+    page.keyboard.press("ArrowRight")
+    on_frame(page, 1)
+    expect(doubt).to_have_text("Model not sure this is a TAVR frame")
+    page.keyboard.press("Enter")  # accepts, and goes on
+    page.evaluate("() => session.show(1)")
+    on_frame(page, 1)
+    expect(doubt).to_be_hidden()
+
+
 def test_sixty_frames_take_at_most_33_actions(page: Page) -> None:
     """Predict, correct seven key frames, track between them, accept, submit."""
     begin(page, 60)
