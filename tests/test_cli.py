@@ -428,6 +428,7 @@ def test_info_names_model_and_packages(call, bundle, capsys):
     assert report["bundle"]["version"] == "9.8.7"
     assert report["bundle"]["points"] == list(TAVR11.names)
     assert len(report["bundle"]["weights_sha256"]) == 64
+    assert report["bundle"]["typical_fitted_on"] is None
     assert report["packages"]["torch"]
     assert report["devices"][0].startswith("cpu")
     assert "schema: TAVR11" in call("info", "--bundle", bundle, with_bundle=False)[1]

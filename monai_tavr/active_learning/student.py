@@ -188,7 +188,11 @@ class _SmallNet(nn.Module):
         self.head = GroupedHeatmapHead(_CHANNELS[1:], [len(points) for points in schema.groups.values()], width=_WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.backbone(x))
+        return self.forward_with_features(x)[0]
+
+    def forward_with_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.backbone(x)
+        return self.head(features), features[-1].float().mean(dim=(2, 3))
 
 
 class Student:

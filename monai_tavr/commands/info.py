@@ -49,6 +49,7 @@ def _bundle(bundle: Path | None) -> dict[str, Any]:
     from monai_tavr.bundle import Bundle, sha256_of
     from monai_tavr.keypoints import load_schema
     from monai_tavr.postprocess import read_thresholds
+    from monai_tavr.typicality import FILE_NAME, read_typicality
 
     try:
         found = Bundle.find(bundle)
@@ -69,6 +70,9 @@ def _bundle(bundle: Path | None) -> dict[str, Any]:
             thresholds = read_thresholds(found.thresholds, schema=schema)
             report["thresholds"] = dict(thresholds.points)
             report["thresholds_selected_on"] = thresholds.selected_on
+        if found.weights.is_file():
+            typicality = read_typicality(found.weights.with_name(FILE_NAME), weights_sha256=report["weights_sha256"])
+            report["typical_fitted_on"] = None if typicality is None else typicality.fitted_on
     except (ValueError, OSError) as error:
         return {"error": str(error)}
     return report

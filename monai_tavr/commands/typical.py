@@ -85,11 +85,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _labelled(source: Path, count: int) -> list[tuple[str, int]]:
-    """(file, frame) of labelled frames of a datalist, evenly spread over them. Raises ValueError if there are too few."""
+    """(file, frame) of labelled frames of a datalist, spread over its files. Raises ValueError if there are too few."""
     from monai_tavr.training.datasets import expand_frames, load_datalist
 
-    items = expand_frames(load_datalist(source, "all"))
-    return _spread([(str(item["image"]), int(item["frame"])) for item in items], count, source)
+    items = load_datalist(source, "all")
+    number = min(count, len(items))
+    places = []
+    for i in range(number):  # of each file its share, and of one after the other the first, the second, ... of its frames
+        frames = expand_frames([items[i * len(items) // number]])
+        share_of_file = min(-(-count // number), len(frames))
+        for j in range(share_of_file):
+            item = frames[(i + j * len(frames) // share_of_file) % len(frames)]
+            places.append((str(item["image"]), int(item["frame"])))
+    return _spread(places, count, source)
 
 
 def _negatives(folder: Path, count: int) -> list[tuple[str, int]]:

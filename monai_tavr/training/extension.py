@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from monai_tavr.files import replacing_path, write_json_atomically
 from monai_tavr.keypoints import KeypointSchema, load_schema
 from monai_tavr.networks.extension import added_groups, carry_heads
 from monai_tavr.postprocess import Thresholds, read_thresholds, write_thresholds
+from monai_tavr.typicality import FILE_NAME, read_typicality
 
 __all__ = ["extend_bundle"]
 
@@ -74,6 +76,9 @@ def extend_bundle(
     with replacing_path(made.weights) as temporary:
         torch.save(carried, temporary)
     write_thresholds(made.thresholds, thresholds)
+    typicality = read_typicality(origin.with_name(FILE_NAME), weights_sha256=sha256_of(origin))
+    if typicality is not None:  # the backbone is the same
+        replace(typicality, weights_sha256=sha256_of(made.weights)).write(made.weights.with_name(FILE_NAME))
     (out / "configs" / _SCHEMA_FILE).write_text(new.to_yaml(), encoding="utf-8")
     _write_configs(source, out)
     words = _history(source, origin, old, new, added)

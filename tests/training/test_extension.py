@@ -48,6 +48,7 @@ def test_the_shipped_model_says_of_its_groups_what_it_said(extended: Path) -> No
         groups = [schema.group_names.index(g) for g in TAVR11.group_names]
         np.testing.assert_allclose(new.group_probability[groups], old.group_probability, rtol=0, atol=1e-6)
         np.testing.assert_array_equal(new.keypoints.visible[kept], old.keypoints.visible)
+        assert new.typical == old.typical
         assert not new.keypoints.visible[[schema.index(n) for n in GUIDEWIRE]].any()
 
 
