@@ -28,7 +28,7 @@ _OWN = {
     "typical": ("monai_tavr.commands.typical", "fit what tells frames of a TAVR from others, which are then marked"),
     "extend": ("monai_tavr.commands.extend", "add groups of points to a model, keeping what it has learnt"),
     "active-learning": ("monai_tavr.commands.active_learning", "compare strategies that choose frames to label, on phantoms"),
-    "benchmark": ("monai_tavr.commands.benchmark", "measure the speed, and tracking between labelled key frames"),
+    "benchmark": ("monai_tavr.commands.benchmark", "measure speed, tracking, and the model on patients beside a published rival"),
     "convert": ("monai_tavr.commands.convert", "carry labels from one format to another, or make a datalist of them"),
     "phantom": ("monai_tavr.commands.phantom", "make synthetic angiography cines with exact labels"),
     "info": ("monai_tavr.commands.info", "say which model, thresholds, packages and devices there are"),

@@ -22,7 +22,7 @@ ORDER = [
     *["former_paths", "lazy", "keypoints", "files", "uids", "devices", "weights", "label", "cine"],
     *["codec", "dicom", "formats", "bundle", "postprocess", "drawing"],
     *["transforms", "networks", "phantom"],
-    *["typicality", "predictor", "tracking", "evaluation", "training", "active_learning"],
+    *["typicality", "predictor", "tracking", "evaluation", "training", "active_learning", "rival"],
     *["commands", "cli"],
 ]
 APP_ORDER = [

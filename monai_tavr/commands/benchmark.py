@@ -2,7 +2,7 @@
 
 ``predict``: how long a cine takes, and which stage of it. ``tracking``: the error between labelled key frames, of a straight
 line, of the model and of tracking, against labels that none of them saw. ``read``: what it costs to decode frames in a process of
-their own, as the server does.
+their own, as the server does. ``rival``: BAMNet's public data (:mod:`monai_tavr.commands.rival`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from monai_tavr.commands import rival
 from monai_tavr.commands.options import add_model_arguments, build_predictor
 
 if TYPE_CHECKING:
@@ -32,38 +33,55 @@ _EPILOG = """examples:
   monai-tavr benchmark predict --source run.dcm --repeat 5 --json speed.json
   monai-tavr benchmark tracking --data data --split test --every 12 --json tracking.json
   monai-tavr benchmark read --source run.dcm
+  monai-tavr benchmark rival --data segmentation_point --output rival
 
-predict: seconds from the file to the points, and the share of reading, preparing, network and decoding; without --source a
-cine of 60 noisy frames, 512 x 512. Seconds of all cores together (cpu) say more than seconds of the clock on a busy machine.
-tracking: every N-th frame and the last are key frames and take their labels; on the others the error in pixels of a straight line
-between the key frames, of the model alone, and of tracking; and how often each is right about whether a point is there.
-read: median milliseconds to decode a frame in this process, and in one of its own, as the server does."""
+`monai-tavr benchmark rival --help` explains one of them."""
+
+_PREDICT = """Seconds from the file to the points, and the share of reading, preparing, network and decoding; without --source for
+a cine of 60 noisy frames, 512 x 512. Seconds of all cores together (cpu) say more than those of the clock on a busy machine."""
+
+_TRACKING = """Every N-th frame and the last are key frames and take their labels; on the others the error in pixels of a straight
+line between the key frames, of the model alone, and of tracking; and how often each is right about whether a point is there."""
+
+_READ = """Median milliseconds to decode a frame in this process, and in one of its own, as the server does."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.epilog = _EPILOG
-    parser.add_argument("what", choices=["predict", "tracking", "read"], help="what to measure")
-    parser.add_argument("--source", type=Path, metavar="PATH", help="predict, read: the cine (predict: default 60 noisy frames)")
-    parser.add_argument(
-        "--repeat", type=int, default=5, metavar="N", help="predict, read: how often, after a first time (default: 5)"
+    kinds = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    shape = parser.formatter_class
+    predict = kinds.add_parser("predict", help="how long a cine takes", description=_PREDICT, formatter_class=shape)
+    tracking = kinds.add_parser("tracking", help="the error between key frames", description=_TRACKING, formatter_class=shape)
+    read = kinds.add_parser("read", help="what decoding apart costs", description=_READ, formatter_class=shape)
+    rival.add_arguments(kinds.add_parser("rival", help=rival.SUMMARY, formatter_class=shape))
+    for timed in (predict, read):
+        timed.add_argument("--source", type=Path, metavar="PATH", required=timed is read, help="the cine")
+        timed.add_argument("--repeat", type=int, default=5, metavar="N", help="how often, after a first time (default: 5)")
+    tracking.add_argument(
+        "--data", type=Path, required=True, metavar="DATALIST", help="datalist JSON, or the folder that holds it"
     )
-    parser.add_argument("--data", type=Path, metavar="DATALIST", help="tracking: datalist JSON, or the folder that holds it")
-    parser.add_argument(
-        "--split", choices=["train", "val", "test", "all"], default="test", help="tracking: which patients (default: test)"
+    tracking.add_argument(
+        "--split", choices=["train", "val", "test", "all"], default="test", help="which patients (default: test)"
     )
-    parser.add_argument("--every", type=int, default=12, metavar="N", help="tracking: key frames N frames apart (default: 12)")
-    parser.add_argument("--cines", type=int, metavar="N", help="tracking: only N cines, spread over the split")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
-    add_model_arguments(parser)
+    tracking.add_argument("--every", type=int, default=12, metavar="N", help="key frames N frames apart (default: 12)")
+    tracking.add_argument("--cines", type=int, metavar="N", help="only N cines, spread over the split")
+    for kind in (predict, tracking, read):
+        kind.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    add_model_arguments(predict)
+    add_model_arguments(tracking)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print and write. Raises ValueError for a ``--repeat`` or ``--every`` that measures nothing."""
     from monai_tavr.files import write_json_atomically
 
-    if args.repeat < 1 or args.every < 2:
-        raise ValueError(f"--repeat must be at least 1 and --every at least 2, got {args.repeat} and {args.every}")
+    if args.what == "rival":
+        return rival.run(args)
+    if args.what == "tracking" and args.every < 2:
+        raise ValueError(f"--every must be at least 2, got {args.every}")
+    if args.what in ("predict", "read") and args.repeat < 1:
+        raise ValueError(f"--repeat must be at least 1, got {args.repeat}")
     if args.what == "read":
         report = _read(args)
     else:
@@ -108,8 +126,6 @@ def time_reading(source: Path, *, repeat: int) -> dict[str, float]:
 
 
 def _read(args: argparse.Namespace) -> dict[str, Any]:
-    if args.source is None:
-        raise ValueError("benchmark read needs --source: a DICOM cine")
     report = time_reading(args.source, repeat=args.repeat)
     print("milliseconds per frame: {inside:.2f} in this process, {outside:.2f} in one of its own: {cost:+.2f}".format(**report))
     return report
@@ -250,8 +266,6 @@ def _tracking(predictor: KeypointPredictor, args: argparse.Namespace) -> dict[st
 
     from monai_tavr.commands.data import labelled_cines
 
-    if args.data is None:
-        raise ValueError("benchmark tracking needs --data: the folder that holds datalist.json")
     cines = labelled_cines(args, predictor.schema)
     chosen = np.linspace(0, len(cines) - 1, min(args.cines or len(cines), len(cines))).round().astype(int)
     frames = [f for i in chosen for f in between_keys(cines[i], predictor, every=args.every)]

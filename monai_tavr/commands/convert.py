@@ -7,13 +7,16 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from monai_tavr.commands.options import parse_names
+from monai_tavr.commands.options import noting_warnings, parse_names
 from monai_tavr.formats.table import FORMATS, Format, LossWarning
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from monai_tavr.cine import CineInfo
     from monai_tavr.label import CineLabel
     from monai_tavr.training.labelled_pictures import WrittenDatalist
@@ -58,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     splitting.add_argument("--patient", metavar="REGEX", help="finds the patient in a picture's path (default: its folder)")
     splitting.add_argument(
         "--fractions", type=_fractions, metavar="A,B,C", help="shares of training, validation, test (default: 0.7,0.15,0.15)"
+    )
+    splitting.add_argument(
+        "--root-mask", type=parse_names, metavar="NAMES", help="Supervisely's classes whose masks are the aortic root, to be kept"
     )
     splitting.add_argument("--seed", type=int, default=0, metavar="N", help="of the deal of patients (default: 0)")
 
@@ -122,9 +128,9 @@ def _target(args: argparse.Namespace) -> Format | None:
 
     if args.to == _DATALIST:
         return None
-    for name, default in (("patient", None), ("fractions", None), ("seed", 0)):
+    for name, default in (("patient", None), ("fractions", None), ("root_mask", None), ("seed", 0)):
         if getattr(args, name) != default:
-            raise ValueError(f"--{name} is for --to {_DATALIST}")
+            raise ValueError(f"--{name.replace('_', '-')} is for --to {_DATALIST}")
     return FORMATS[args.to] if args.to else format_of_name(args.out)
 
 
@@ -157,12 +163,14 @@ def _options(args: argparse.Namespace, sources: Sequence[_Source]) -> dict[str, 
     from monai_tavr.dicom import open_cine
     from monai_tavr.formats.spacings import read_spacings
 
+    with noting_warnings():
+        spacings = read_spacings(args.spacing) if args.spacing else None
     given: dict[str, Any] = {
         "image": open_cine(args.image).info if args.image else None,
         "author": args.author,
         "others_absent": args.others_absent or None,
         "ignore": args.ignore or None,
-        "spacings": read_spacings(args.spacing) if args.spacing else None,
+        "spacings": spacings,
     }
     given = {name: value for name, value in given.items() if value is not None}
     for name in given:
@@ -177,13 +185,10 @@ def _read(source: _Source, options: dict[str, Any], args: argparse.Namespace) ->
 
     chosen = {name: value for name, value in options.items() if name in source.format.options}
     path: Any = source.paths[0] if len(source.paths) == 1 else source.paths
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with noting_warnings():
         labels = source.format.read(path, schema=load_schema(args.schema), **chosen)
     if not any(label.frames for label in labels):
         raise ValueError("no labelled frame in it")
-    for warning in caught:
-        print(f"note: {warning.message}", file=sys.stderr)
     if not args.quiet:
         points = sum(int(k.visible.sum()) for label in labels for k in label.frames)
         print(f"{source.named}: {source.format.title}, {points} points on {_frames(labels)} of {_cines(labels)}", flush=True)
@@ -258,11 +263,20 @@ def _write_datalist(read: Sequence[tuple[_Source, list[CineLabel]]], args: argpa
             fractions=args.fractions,
             seed=args.seed,
             patient=args.patient,
+            mask=None if args.root_mask is None else partial(_root_mask, classes=args.root_mask),
             progress=bar.update,
         )
     if not args.quiet:
         _report(written, args.out)
     return list(written.failed)
+
+
+def _root_mask(root: Path, picture: str, *, classes: Sequence[str]) -> np.ndarray | None:
+    """(H, W) bool, the mask in the annotation of a picture; None where there is none."""
+    from monai_tavr.formats.supervisely_mask import annotation_of, read_supervisely_mask
+
+    annotation = annotation_of(root, picture)
+    return None if annotation is None else read_supervisely_mask(annotation, classes=classes)
 
 
 def _report(written: WrittenDatalist, out: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +15,16 @@ if TYPE_CHECKING:
     from monai_tavr.keypoints import KeypointSchema
     from monai_tavr.predictor import KeypointPredictor
 
-__all__ = ["add_model_arguments", "build_predictor", "chosen_schema", "parse_frames", "parse_names", "positive_number", "share"]
+__all__ = [
+    "add_model_arguments",
+    "build_predictor",
+    "chosen_schema",
+    "noting_warnings",
+    "parse_frames",
+    "parse_names",
+    "positive_number",
+    "share",
+]
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, precision: str = "auto") -> None:
@@ -62,6 +74,16 @@ def chosen_schema(args: argparse.Namespace) -> KeypointSchema | None:
     if args.schema is not None:
         return load_schema(args.schema)
     return None if args.bundle is None else Bundle.find(args.bundle).schema()
+
+
+@contextmanager
+def noting_warnings() -> Iterator[None]:
+    """What readers warn of in the block, as notes for people on standard error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        print(f"note: {warning.message}", file=sys.stderr)
 
 
 def positive_number(text: str) -> float:

@@ -1,7 +1,8 @@
 """The folders that BAMNet trains on: ``train`` and ``val``, each with ``images``, ``masks`` and ``points/NAME.json``.
 
-A points file is ``{"image_size": {"width", "height"}, "points": {"AA1": {"x", "y", "visible": 0 or 1}}}``; a point with
-``visible`` 0 was looked for and is absent, its place means nothing. A point that is not in the file is unlabelled.
+A points file is ``{"image_size": {"width", "height"}, "points": {"AA1": {"x", "y", "visible": 0 or 1}}}``, or has ``width`` and
+``height`` at its top. A point with ``visible`` 0 was looked for and is absent, its place means nothing; one that is not in the
+file is unlabelled.
 https://github.com/Nikita75699/BAMNet
 """
 
@@ -12,13 +13,16 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from monai_tavr.formats.checks import mapping, number, read_json, shown, whole
 from monai_tavr.formats.frames import LabelledFrame, is_wanted, labels_of_frames
-from monai_tavr.formats.spacings import spacing_of
+from monai_tavr.formats.spacings import PixelSpacing, spacing_of
 from monai_tavr.keypoints import TAVR11, KeypointSchema
 from monai_tavr.label import CineLabel
 
-__all__ = ["read_prepared"]
+__all__ = ["read_prepared", "read_prepared_mask"]
 
 
 def read_prepared(
@@ -26,7 +30,7 @@ def read_prepared(
     *,
     schema: KeypointSchema = TAVR11,
     ignore: Collection[str] = (),
-    spacings: Mapping[str, tuple[float, float]] | None = None,
+    spacings: Mapping[str, PixelSpacing] | None = None,
 ) -> list[CineLabel]:
     """The cines of such a folder.
 
@@ -61,10 +65,12 @@ def _frame(
     picture: str,
     schema: KeypointSchema,
     ignore: Collection[str],
-    spacings: Mapping[str, tuple[float, float]] | None,
+    spacings: Mapping[str, PixelSpacing] | None,
 ) -> LabelledFrame:
-    content = mapping(content, where, required={"image_size", "points"})
-    size = mapping(content["image_size"], f"{where}: image_size", required={"width", "height"})
+    content = mapping(content, where, required={"points"})
+    size, of = (content["image_size"], f"{where}: image_size") if "image_size" in content else (content, where)
+    size = mapping(size, of, required={"width", "height"})
+    rows, columns = (whole(size[key], f"{of}.{key}", minimum=1) for key in ("height", "width"))
     points: dict[str, tuple[float, float] | None] = {}
     for name, entry in mapping(content["points"], f"{where}: points").items():
         place = f"{where}: points, {shown(name)}"
@@ -77,9 +83,30 @@ def _frame(
         points[name] = (number(entry.get("x"), f"{place}.x"), number(entry.get("y"), f"{place}.y")) if visible else None
     return LabelledFrame(
         place=where,
-        rows=whole(size["height"], f"{where}: image_size.height", minimum=1),
-        columns=whole(size["width"], f"{where}: image_size.width", minimum=1),
+        rows=rows,
+        columns=columns,
         points=points,
         picture=picture,
-        spacing=None if spacings is None else spacing_of(picture, spacings),
+        spacing=None if spacings is None else spacing_of(picture, spacings, columns=columns, rows=rows),
     )
+
+
+def read_prepared_mask(root: Path, picture: str) -> np.ndarray | None:
+    """The mask of a picture that :func:`read_prepared` found: (H, W) bool, or None where there is no file ``masks/NAME.png``.
+
+    Args:
+        root: what was read.
+        picture: ``train/images/NAME.png``, relative to it.
+
+    Raises:
+        ValueError: the mask cannot be read; names it.
+    """
+    place = root / picture
+    file = place.parent.with_name("masks") / f"{place.stem}.png"
+    if not file.is_file():
+        return None
+    try:
+        with Image.open(file, formats=["PNG"]) as mask:
+            return np.asarray(mask.convert("L")) != 0
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{file}: the mask is damaged ({type(error).__name__}: {error})") from error

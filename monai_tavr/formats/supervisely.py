@@ -31,7 +31,7 @@ from monai_tavr.formats.frames import (
     points_of,
     with_absent,
 )
-from monai_tavr.formats.spacings import spacing_of
+from monai_tavr.formats.spacings import PixelSpacing, spacing_of
 from monai_tavr.formats.table import LossWarning, warn_of_loss
 from monai_tavr.keypoints import TAVR11, KeypointSchema
 from monai_tavr.label import CineLabel
@@ -48,7 +48,7 @@ def read_supervisely(
     schema: KeypointSchema = TAVR11,
     others_absent: bool = False,
     ignore: Collection[str] = (),
-    spacings: Mapping[str, tuple[float, float]] | None = None,
+    spacings: Mapping[str, PixelSpacing] | None = None,
 ) -> list[CineLabel]:
     """The cines of a project folder, or of any folder with ``ann`` folders below it.
 
@@ -138,7 +138,7 @@ def _frame(
     schema: KeypointSchema,
     others_absent: bool,
     ignore: Collection[str],
-    spacings: Mapping[str, tuple[float, float]] | None,
+    spacings: Mapping[str, PixelSpacing] | None,
 ) -> LabelledFrame:
     content = mapping(content, where, required={"size", "objects"})
     rows, columns = size_of(content, where)
@@ -167,7 +167,7 @@ def _frame(
         points=with_absent(points, wanted, others_absent=others_absent),
         picture=picture,
         extra=extra,
-        spacing=None if spacings is None else spacing_of(picture, spacings),
+        spacing=None if spacings is None else spacing_of(picture, spacings, columns=columns, rows=rows),
     )
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import glob
 import io
 import os
 import zlib
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +21,24 @@ from PIL import Image, UnidentifiedImageError
 from monai_tavr.formats.checks import listing, mapping, read_json, text, whole
 from monai_tavr.formats.supervisely import BITMAP, size_of
 
-__all__ = ["read_supervisely_mask"]
+__all__ = ["annotation_of", "read_supervisely_mask"]
 
 _LARGEST_SIDE = 16384
 _LARGEST_PNG = 1 << 26  # bytes of one bitmap when unpacked from zlib
+
+
+def annotation_of(root: Path, picture: str) -> Path | None:
+    """The annotation of a picture that :func:`monai_tavr.formats.supervisely.read_supervisely` found below ``root``, or None.
+
+    Args:
+        root: what was read.
+        picture: ``CASE/img/NAME.png``, relative to it; the annotation may be called after another extension.
+    """
+    place = root / picture
+    folder = place.parent.parent / "ann"
+    if (folder / f"{place.name}.json").is_file():
+        return folder / f"{place.name}.json"
+    return next(iter(sorted(folder.glob(f"{glob.escape(place.stem)}.*.json"))), None)
 
 
 def read_supervisely_mask(path: str | os.PathLike[str], *, classes: Collection[str] | None = None) -> np.ndarray | None:

@@ -60,9 +60,13 @@ def write_datalist(
     fractions: Mapping[str, float] | None = None,
     seed: int = 0,
     patient: str | None = None,
+    mask: Callable[[Path, str], np.ndarray | None] | None = None,
     progress: Callable[[int], Any] | None = None,
 ) -> WrittenDatalist:
     """Write ``OUT/datalist.json`` and ``OUT/labels``; pictures stay where they are, and their paths are relative to ``OUT``.
+
+    Masks of the aortic root become ``OUT/masks/NAME.nii.gz``, arrays (columns, rows, 1) uint8, 1 in the root and 0 outside, which
+    items name as ``root_mask``.
 
     Args:
         out: a new or empty folder.
@@ -70,6 +74,7 @@ def write_datalist(
         fractions: split -> share of the patients, where the folders state no split; default: :data:`FRACTIONS`.
         seed: of the deal.
         patient: regular expression that finds the patient in a picture's path: its first group, or the whole match.
+        mask: (folder, picture) -> the mask of its root, (H, W) bool, or None where it has none.
         progress: called with the number of pictures done since the last call.
 
     Raises:
@@ -89,7 +94,8 @@ def write_datalist(
                 failed.append((f"{label.name or root}, frame {keypoints.frame}", "the label names no picture file"))
             else:
                 try:
-                    items.append(_item(folder, Path(out), root, picture, label, keypoints) | finder(picture))
+                    item = _item(folder, Path(out), root, picture, label, keypoints) | finder(picture)
+                    items.append(item | (_write_mask(folder, mask(root, picture), picture, label) if mask is not None else {}))
                 except (ValueError, OSError) as error:
                     failed.append((picture, str(error)))
             if progress is not None:
@@ -147,6 +153,20 @@ def _item(folder: Path, out: Path, root: Path, picture: str, label: CineLabel, k
     )
     write_label_json(folder / name, one)
     return {"image": Path(os.path.relpath(file.resolve(), out.resolve())).as_posix(), "label": name, "frame": 0} | _stated(place)
+
+
+def _write_mask(folder: Path, mask: np.ndarray | None, picture: str, label: CineLabel) -> dict[str, Any]:
+    """The mask's entry in the item, whose file is written. Raises ValueError where it does not fit the picture."""
+    import nibabel  # slow to import
+
+    if mask is None:
+        return {}
+    if mask.shape != (label.image.rows, label.image.columns):
+        raise ValueError(f"its mask has {mask.shape[1]} x {mask.shape[0]} pixels, it {label.image.columns} x {label.image.rows}")
+    name = f"masks/{picture}.nii.gz"
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(mask.T[..., None].astype(np.uint8), np.eye(4)), folder / name)
+    return {"root_mask": name}
 
 
 def _stated(place: PurePosixPath) -> dict[str, str]:

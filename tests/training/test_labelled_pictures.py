@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from monai.transforms import Compose
@@ -75,7 +76,10 @@ def bamnet(tmp_path: Path) -> Path:
 def test_bamnets_folders_train(bamnet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "data"
     arguments = ["convert", str(bamnet), str(out), "--to", "datalist", "--others-absent"]
-    assert main([*arguments, "--spacing", str(tmp_path / "spacing.csv"), "--fractions", "0.34,0.33,0.33"]) == 0
+    assert (
+        main([*arguments, "--spacing", str(tmp_path / "spacing.csv"), "--fractions", "0.34,0.33,0.33", "--root-mask", "Aorta"])
+        == 0
+    )
     printed = capsys.readouterr()
     assert "Supervisely, 18 points on 7 frames of 3 cines" in printed.out
     assert "left out: 1 without a labelled point" in printed.out
@@ -96,6 +100,9 @@ def test_bamnets_folders_train(bamnet: Path, tmp_path: Path, capsys: pytest.Capt
     assert {n for n, s in states.items() if s == "VISIBLE"} == {"AA1", "AA2", "STJ1"}
     assert {n for n, s in states.items() if s == "ABSENT"} == {"STJ2"}
     assert frame["image"].meta["spacing"].tolist() == [0.3, 0.3]
+    assert all(item["root_mask"].endswith(f"masks/{item['patient']}/img/{Path(item['image']).name}.nii.gz") for item in items)
+    mask = np.asarray(nibabel.load(items[0]["root_mask"]).dataobj)
+    assert (mask.shape, mask.dtype, int(mask.sum())) == ((40, 30, 1), np.uint8, 22)  # 4 x 5 pixels and a diagonal of two
 
 
 def test_the_mask_is_all_bitmaps_together(bamnet: Path) -> None:

@@ -15,7 +15,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -27,7 +26,6 @@ __all__ = ["main", "train"]
 Report = Callable[[dict[str, Any]], None]
 
 _NICE = 10
-_SECONDS_BETWEEN_REPORTS = 0.5
 _AT_LEAST = 5  # frames with and without a point before a threshold is learnt from them; the former model's stays otherwise
 
 
@@ -41,118 +39,13 @@ def train(run: Path, report: Report) -> dict[str, Any]:
     Raises:
         ValueError: the job cannot be done; says why.
     """
-    from monai.bundle import ConfigWorkflow
+    from monai_tavr.training.fine_tuning import FineTuning, fine_tune
 
     job = json.loads((run / "job.json").read_text(encoding="utf-8"))
-    config = Path(job["bundle"]) / "configs" / "train.yaml"
-    if not config.is_file():
-        raise ValueError("the bundle has no configs/train.yaml, so this model cannot be trained here")
-    _drop_longer_checkpoint(run / "checkpoint.pt", job["max_epochs"])
-    settings = _settings(run, job, config)
-    workflow = ConfigWorkflow(str(config), workflow_type="train", logging_file=False, **settings)
-    workflow.initialize()
-    trainer = workflow.parser.get_parsed_content("train::trainer")
-    evaluator = workflow.parser.get_parsed_content("validate::evaluator")
-    progress = Progress(report)
-    progress.attach(trainer, evaluator)
-    workflow.run()
-    if not progress.found_something:
-        raise ValueError("the training found no point of the validation labels; label more frames")
+    asked = {name: job[name] for name in ("bundle", "weights", "schema", "device", "frames", "max_epochs", "learning_rate")}
+    fine_tune(run, FineTuning(data=run / "data", **asked), report)
     report({"line": "the new model and the active one are judged on the validation labels"})
     return _judge(run, job, report)
-
-
-def _drop_longer_checkpoint(path: Path, max_epochs: int) -> None:
-    import torch
-
-    if path.is_file() and torch.load(path, map_location="cpu", weights_only=True)["epoch"] > max_epochs:
-        path.unlink()  # fewer epochs are asked for than were done: start anew
-
-
-def _settings(run: Path, job: dict[str, Any], config: Path) -> dict[str, Any]:
-    """The ids of the configuration that a short fine-tuning needs otherwise than a training from scratch."""
-    from monai.bundle import ConfigParser
-
-    defaults = ConfigParser.load_config_file(str(config))
-    batch = min(int(defaults["batch_size"]), job["frames"])
-    iterations = job["max_epochs"] * (job["frames"] // batch)
-    return {
-        "bundle_root": job["bundle"],
-        "schema": job["schema"],
-        "dataset_dir": str(run / "data"),
-        "more_training_dirs": [],
-        "output_dir": str(run),
-        "device": f"$torch.device('{job['device']}')",
-        "initial_weights": job["weights"],
-        "max_epochs": job["max_epochs"],
-        "learning_rate": job["learning_rate"],
-        "batch_size": batch,
-        "val_interval": max(1, job["max_epochs"] // 20),
-        "warmup_iterations": max(1, min(int(defaults["warmup_iterations"]), iterations // 10)),
-        # the running mean must forget the former weights within a tenth of the run
-        "ema_momentum": max(float(defaults["ema_momentum"]), min(0.5, 10 / iterations)),
-    }
-
-
-class Progress:
-    """Trainer and evaluator handler: reports where the training is, and a line of words after each epoch and validation."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._last, self._began, self._first = 0.0, 0.0, 0
-        self._score: float | None = None
-        self._best: float | None = None
-
-    @property
-    def found_something(self) -> bool:
-        """Whether a validation found a point; a model that finds none is not worth judging."""
-        from monai_tavr.training.handlers import NOTHING_FOUND
-
-        return self._best is not None and self._best > NOTHING_FOUND
-
-    def attach(self, trainer: Any, evaluator: Any) -> None:
-        """Listen to both."""
-        from ignite.engine import Events
-
-        trainer.add_event_handler(Events.STARTED, self._start)
-        trainer.add_event_handler(Events.ITERATION_COMPLETED, self._step)
-        trainer.add_event_handler(Events.EPOCH_COMPLETED, self._say)
-        evaluator.add_event_handler(Events.COMPLETED, self._validated)
-
-    def _start(self, engine: Any) -> None:
-        self._began, self._first = time.monotonic(), engine.state.iteration
-
-    def _step(self, engine: Any) -> None:
-        if time.monotonic() - self._last >= _SECONDS_BETWEEN_REPORTS:
-            self._report({"progress": self._where(engine)})
-            self._last = time.monotonic()
-
-    def _validated(self, evaluator: Any) -> None:
-        self._score = float(evaluator.state.metrics["score"])
-        self._best = self._score if self._best is None else max(self._best, self._score)
-
-    def _where(self, engine: Any) -> dict[str, Any]:
-        state = engine.state
-        total, done = state.max_epochs * state.epoch_length, state.iteration - self._first
-        left = (time.monotonic() - self._began) / done * (total - state.iteration) if done else None
-        return {
-            "epoch": state.epoch,
-            "max_epochs": state.max_epochs,
-            "iteration": (state.iteration - 1) % state.epoch_length + 1,
-            "iterations": state.epoch_length,
-            "loss": round(float(state.output["loss"].detach()), 5),
-            "score": self._score,
-            "best_score": self._best,
-            "seconds_left": None if left is None else round(left),
-        }
-
-    def _say(self, engine: Any) -> None:
-        where = self._where(engine)
-        words = f"epoch {where['epoch']} of {where['max_epochs']}: loss {where['loss']:.4f}"
-        if self._score is not None:
-            score = f"validation score {self._score:.4f} (best {self._best:.4f})"
-            words += f", {score if self.found_something else 'the validation found no point'}"
-        self._report({"progress": where, "line": words})
 
 
 def _judge(run: Path, job: dict[str, Any], report: Report) -> dict[str, Any]:
