@@ -10,7 +10,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
@@ -105,9 +105,18 @@ def _parser(command: str | None, added: dict[str, _Added]) -> argparse.ArgumentP
         if name == command:
             module = importlib.import_module(_OWN[name][0]) if name in _OWN else added[name].module()
             module.add_arguments(chosen)
-            chosen.add_argument("--debug", action="store_true", help="show the traceback of an error")
-            chosen.set_defaults(run=module.run)
+            chosen.set_defaults(run=module.run, debug=False)
+            for one in (chosen, *_actions_of(chosen)):
+                words = "show the traceback of an error"
+                one.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=words)
     return parser
+
+
+def _actions_of(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parsers of a command's own commands, as in ``benchmark predict``."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from action.choices.values()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

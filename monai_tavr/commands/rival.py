@@ -106,6 +106,8 @@ def _prepare(args: argparse.Namespace, schema: Any) -> Export:
             ignore=args.ignore,
             progress=bar.update,
         )
+    if export.unlabelled:
+        print(f"left out: {export.unlabelled} pictures without a labelled landmark")
     for picture, reason in export.failed[:10]:
         print(f"not used: {picture}: {reason}")
     if len(export.failed) > 10:

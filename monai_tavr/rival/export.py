@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from monai_tavr.formats.checks import read_json
+from monai_tavr.files import write_json_atomically
+from monai_tavr.formats.checks import mapping, read_json
 from monai_tavr.formats.prepared import read_prepared, read_prepared_mask
 from monai_tavr.formats.spacings import PixelSpacing
 from monai_tavr.formats.supervisely import read_supervisely
@@ -38,10 +39,12 @@ class Export:
 
     Attributes:
         datalist: the file; its items are pictures with ``patient`` and, where there are masks, ``root_mask``.
+        unlabelled: pictures without a landmark, left out.
         failed: (picture, why it could not be used).
     """
 
     datalist: Path
+    unlabelled: int = 0
     failed: tuple[tuple[str, str], ...] = ()
 
     def items(self) -> list[dict[str, Any]]:
@@ -74,8 +77,10 @@ def prepare_export(
     Raises:
         ValueError: the data cannot be read, or no picture can be used; says why.
     """
-    if (out / "datalist.json").is_file():
-        return Export(out / "datalist.json")
+    note = out / "left_out.json"
+    if note.is_file():
+        found = mapping(read_json(note), str(note), required={"unlabelled", "failed"})
+        return Export(out / "datalist.json", found["unlabelled"], tuple((p, reason) for p, reason in found["failed"]))
     missing = [name for name in POINTS if name not in schema.names]
     if missing:
         raise ValueError(f"schema {schema.name!r} has no point {missing[0]!r}; this benchmark is about {', '.join(POINTS)}")
@@ -99,7 +104,8 @@ def prepare_export(
 
     everything = {"training": 1.0, "validation": 0.0, "test": 0.0}
     written = write_datalist(out, [(place, labels)], fractions=everything, patient=_PATIENT, mask=mask, progress=progress)
-    return Export(out / "datalist.json", written.failed)
+    write_json_atomically(note, {"unlabelled": written.unlabelled, "failed": written.failed})
+    return Export(out / "datalist.json", written.unlabelled, written.failed)
 
 
 def _read(

@@ -53,8 +53,9 @@ def _plot_landmarks(axes: Axes, models: Mapping[str, Sequence[Mapping[str, Any]]
     axes.bar([0], [0], color=_PUBLISHED, label="BAMNet, published (± sd)")
     for k, (title, folds) in enumerate(models.items(), start=1):
         errors = np.array([[_error(fold, n) for n in names] for fold in folds])
+        means = [np.mean(e[np.isfinite(e)]) if np.isfinite(e).any() else np.nan for e in errors.T]
         at = first + k * width
-        axes.bar(at, np.nanmean(errors, axis=0), width, color=_COLORS[(k - 1) % 2], alpha=0.75, label=f"{title} (dots: folds)")
+        axes.bar(at, means, width, color=_COLORS[(k - 1) % 2], alpha=0.75, label=f"{title} (dots: folds)")
         axes.plot(np.tile(at, (len(folds), 1)), errors, "o", color="black", markersize=3)
     axes.set_xticks(places, names)
     axes.set(ylabel="pixels of a 640-px picture", title="Mean error", ylim=(0, None))

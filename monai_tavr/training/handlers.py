@@ -71,8 +71,9 @@ def prepare_batch(
     pair = {"image": batch["image"]} | ({"label": batch["target"]} if "target" in batch else {})
     image, target = default_prepare_batch(pair, device, non_blocking, **kwargs)
     image = image.contiguous(memory_format=torch.channels_last)
-    if "root_mask" in batch:
-        mask = batch["root_mask"].to(device=device, non_blocking=non_blocking)
+    mask = batch.get("root_mask")
+    if isinstance(mask, Tensor):  # else the paths of masks that are not learnt
+        mask = mask.to(device=device, non_blocking=non_blocking)
         return image, {"target": target, "root_mask": mask}
     return image, target
 
