@@ -59,7 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Judge, fine-tune, print and write; returns 1 where pictures of the data could not be used."""
+    """Judge, fine-tune, print and write; returns 1 where pictures of the data could not be used.
+
+    Raises ValueError for less than one epoch.
+    """
     from monai_tavr.rival.cross_validation import CrossValidation
     from monai_tavr.rival.folds import choose_folds
 
@@ -69,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
     export = _prepare(args, predictor.schema)
     patients = sorted({item["patient"] for item in export.items()}, key=int)
     name, folds = choose_folds(args.folds, patients)
-    print(f"{len(export.items())} labelled frames of {len(patients)} patients; {len(folds)} folds, {name}", flush=True)
+    words = f"{args.data.name}: {len(export.items())} labelled frames of {len(patients)} patients; {len(folds)} folds, {name}"
+    print(words, flush=True)
     benchmark = CrossValidation(
         out=args.output,
         export=export,
@@ -81,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     )
     results = {"as shipped": _shipped(benchmark)}
     _note_sides(results["as shipped"])
-    report = _Report(args.output, {"data": str(args.data), "folds": [list(f) for f in folds], "model": predictor.author})
+    report = _Report(args.output, {"data": words, "folds": [list(f) for f in folds], "model": predictor.author})
     report.write(results, of=len(folds))
     for fold in () if args.zero_shot_only else range(1, len(folds) + 1):
         results.setdefault("fine-tuned", []).append(_fine_tuned(benchmark, fold))
@@ -185,7 +189,7 @@ class _Report:
         from monai_tavr.rival.report import comparison_table, write_fold_csv, write_landmark_csv
 
         folds = {name: [summarise(frames) for frames in parts] for name, parts in results.items()}
-        models = {
+        models: dict[str, dict[str, Any]] = {
             name: {
                 "over_folds": spread_over_folds(folds[name]),
                 "pooled": summarise([f for part in parts for f in part], bootstrap=1000),
@@ -196,7 +200,7 @@ class _Report:
         titles = {name: name if len(parts) == of else f"{name}, {len(parts)} of {of} folds" for name, parts in results.items()}
         self.table = comparison_table({f"ours, {titles[name]}": model for name, model in models.items()})
         with replacing(self.folder / "rival.md") as stream:
-            stream.write(self.table.encode())
+            stream.write(f"{self.about['data']}\n\n{self.table}".encode())
         plain = {
             name: model | {"over_folds": {figure: asdict(s) for figure, s in model["over_folds"].items()}}
             for name, model in models.items()

@@ -35,7 +35,7 @@ def choose_folds(asked: str | None, patients: Sequence[str]) -> tuple[str, Folds
     if asked == "published":
         name, folds = "as published", published
     elif asked.isdecimal():
-        name, folds = f"{asked} folds, dealt out by patient number", deal_folds(patients, int(asked))
+        name, folds = "dealt out by patient number", deal_folds(patients, int(asked))
     else:
         name, folds = f"as in {Path(asked).name}", read_folds(asked)
     _check(asked, folds, patients)
@@ -43,7 +43,10 @@ def choose_folds(asked: str | None, patients: Sequence[str]) -> tuple[str, Folds
 
 
 def deal_folds(patients: Sequence[str], number: int) -> Folds:
-    """Deal patients out like cards, in the order of their numbers: the same for the same patients."""
+    """Deal patients out like cards, in the order of their numbers: the same for the same patients.
+
+    Raises ValueError for fewer than two folds, or more than there are patients.
+    """
     if not 2 <= number <= len(patients):
         raise ValueError(f"{number} folds of {len(patients)} patients: give at least 2, and not more than there are patients")
     ordered = sorted(patients, key=int)

@@ -58,8 +58,8 @@ def _plot_landmarks(axes: Axes, models: Mapping[str, Sequence[Mapping[str, Any]]
         axes.bar(at, means, width, color=_COLORS[(k - 1) % 2], alpha=0.75, label=f"{title} (dots: folds)")
         axes.plot(np.tile(at, (len(folds), 1)), errors, "o", color="black", markersize=3)
     axes.set_xticks(places, names)
-    axes.set(ylabel="pixels of a 640-px picture", title="Mean error", ylim=(0, None))
-    axes.legend(loc="upper right", fontsize=8)
+    axes.set(ylabel="pixels of a 640-px picture", title="Mean error", ylim=(0, 1.25 * axes.get_ylim()[1]))  # room for the legend
+    axes.legend(loc="upper left", ncols=2, fontsize=8)
 
 
 def _error(fold: Mapping[str, Any], name: str) -> float:
