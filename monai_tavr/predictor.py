@@ -276,7 +276,7 @@ class KeypointPredictor:
             pixels: (F, H, W) native frames, any grey scale.
 
         Returns:
-            (F, D) figures of :func:`monai_tavr.typicality.describe_frames`.
+            (F, D) features of :func:`monai_tavr.typicality.describe_frames`.
 
         Raises:
             ValueError: the bundle's network does not give its features.

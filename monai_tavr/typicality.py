@@ -36,7 +36,7 @@ def describe_frames(inputs: Tensor, pooled: Tensor) -> np.ndarray:
 
     Args:
         inputs: (B, 1, h, w) normalised grey levels, the network's input.
-        pooled: (B, C) the backbone's deepest map, averaged over the frame.
+        pooled: (B, C) features: the backbone's deepest map, averaged over the frame.
 
     Returns:
         (B, C + S) float32: signed square roots of ``pooled``, which has a long tail, then S grey-level figures: how much detail
@@ -81,10 +81,10 @@ class Typicality:
     """What the figures of :func:`describe_frames` look like on angiograms, and where doubt begins.
 
     Attributes:
-        centre: (D,) mean of the figures on angiograms.
+        centre: (D,) mean of the features on angiograms.
         scale: (D,) their standard deviations there.
-        axes: (P, D) orthonormal axes of the standardised figures along which angiograms differ most.
-        variances: (P,) along those axes.
+        axes: (P, D) orthonormal directions of the standardised features along which angiograms differ most.
+        variances: (P,) along those directions, in squared standard deviations.
         rest: variance along any other axis.
         furthest: distance beyond which a frame is no angiogram; see :meth:`distance`.
         probes: (R, D + 1) coefficients of the standardised figures, and an offset: logits of being something else.
@@ -133,7 +133,7 @@ class Typicality:
         """How far frames are from angiograms.
 
         Args:
-            figures: (N, D) of :func:`describe_frames`.
+            figures: (N, D) features of :func:`describe_frames`.
 
         Returns:
             (N,) root of the mean squared distance per figure in standard deviations: about 1 on angiograms.
@@ -144,11 +144,11 @@ class Typicality:
         return np.asarray(np.sqrt(((along**2 / self.variances).sum(axis=1) + beyond / self.rest) / z.shape[1]))
 
     def logits(self, figures: np.ndarray) -> np.ndarray:
-        """(N, R) logits of the probes, of ``figures`` (N, D) of :func:`describe_frames`."""
+        """(N, R) logits of the probes, of ``figures`` (N, D), the features of :func:`describe_frames`."""
         return np.asarray(self._standardised(figures) @ self.probes[:, :-1].T + self.probes[:, -1])
 
     def typical(self, figures: np.ndarray) -> np.ndarray:
-        """(N,) bool: frames of the model's kind, by their ``figures`` (N, D) of :func:`describe_frames`."""
+        """(N,) bool: frames of the model's kind, by their ``figures`` (N, D), the features of :func:`describe_frames`."""
         return np.asarray((self.distance(figures) <= self.furthest) & (self.logits(figures) <= self.limits).all(axis=1))
 
     @property

@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, print and write."""
+    """Evaluate, print and write. Raises ValueError where the arguments do not go together."""
     from monai_tavr.files import write_json_atomically
 
     if args.data is None and (args.negatives is None or args.predictions is not None):

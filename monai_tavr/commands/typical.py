@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fit, print and write."""
+    """Fit, print and write. Raises ValueError where there are too few frames."""
     import numpy as np
 
     from monai_tavr.evaluation.foreign_frames import foreign_frames

@@ -69,7 +69,7 @@ def calibration(probability: np.ndarray, outcome: np.ndarray, *, bins: int = 10)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """Probability of a logit ``x`` of any shape, without overflow."""
+    """Probabilities of ``x``, logits of any shape, without overflow."""
     return np.asarray(1 / (1 + np.exp(-np.clip(x, -40, 40))))
 
 
@@ -84,14 +84,14 @@ def fit_logistic(
     """Logistic regression by Newton's method, drawn towards a prior, so that it stays finite where the two could be told apart.
 
     Args:
-        x: (N, D) design; a column of ones for the offset.
+        x: (N, D) features; a column of ones for the offset.
         outcome: (N,) bool.
-        prior: (D,) coefficients that it is drawn to.
-        ridge: how strongly, for all or (D,).
+        prior: (D,) weights of the features that it is drawn to.
+        ridge: a number, how strongly, for all or (D,).
         weight: how many times each outcome counts, for all or (N,).
 
     Returns:
-        (D,) coefficients.
+        (D,) weights of the features: ``x`` times them is a logit.
     """
     x, y = np.asarray(x, float), np.asarray(outcome, float)
     prior, pull = np.asarray(prior, float), np.broadcast_to(np.asarray(ridge, float), (x.shape[1],))

@@ -22,7 +22,7 @@ _FLAGS = {"flagged": "flagged as not typical", "harmless": "no device, or flagge
 
 
 def wilson_interval(number: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share, of which ``number`` of ``n`` were counted (Wilson 1927): it is right for rare things, too."""
+    """95 % interval of a share, ``number`` of ``n`` (Wilson 1927), right for rare things too. Raises ValueError for no share."""
     if not 0 <= number <= n or n == 0:
         raise ValueError(f"{number} of {n} is no share")
     p, z2 = number / n, _Z**2

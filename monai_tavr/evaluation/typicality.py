@@ -49,9 +49,9 @@ def fit_typicality(
     """Fit distance, probes and their limits.
 
     Args:
-        typical: (N, D) figures of :func:`monai_tavr.typicality.describe_frames`.
-        near: (M, D) of angiograms without devices.
-        foreign: (L, D) of frames that are no angiograms.
+        typical: (N, D) features of frames, of :func:`monai_tavr.typicality.describe_frames`.
+        near: (M, D) features of angiograms without devices.
+        foreign: (L, D) features of frames that are no angiograms.
         held_out: (N,) bool, typical frames for the limits only.
         max_flagged: largest share of ``typical[held_out]`` that is flagged.
         weights_sha256: of the network's weights, to know whom the result belongs to.
