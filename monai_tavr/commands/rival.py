@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     export = _prepare(args, predictor.schema)
     patients = sorted({item["patient"] for item in export.items()}, key=int)
     name, folds = choose_folds(args.folds, patients)
-    words = f"{args.data.name}: {len(export.items())} labelled frames of {len(patients)} patients; {len(folds)} folds, {name}"
+    words = f"{args.data.name}: {len(export.items())} labelled frames of {len(patients)} patients; {_count(folds)}, {name}"
     print(words, flush=True)
     benchmark = CrossValidation(
         out=args.output,
@@ -92,6 +93,10 @@ def run(args: argparse.Namespace) -> int:
         report.write(results, of=len(folds))
     print(f"\n{report.table}\n{args.output / 'rival.md'}: the table; beside it JSON, CSV and a plot")
     return 1 if export.failed else 0
+
+
+def _count(folds: Sequence[object]) -> str:
+    return f"{len(folds)} fold{'s' * (len(folds) != 1)}"
 
 
 def _prepare(args: argparse.Namespace, schema: Any) -> Export:
@@ -168,6 +173,7 @@ def _training_progress(bar: Any) -> Callable[[Mapping[str, Any]], None]:
             bar.set_postfix(loss=where["loss"])
         if "line" in said:
             bar.write(f"  {said['line']}")
+            sys.stdout.flush()
 
     return show
 

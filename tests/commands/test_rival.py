@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import sys
 from collections.abc import Iterator
@@ -55,11 +56,16 @@ def test_shipped_and_fine_tuned_stand_beside_bamnet(
 ) -> None:
     assert rival(site, "--zero-shot-only") == 0
     assert list(json.loads((site / "out" / "rival.json").read_text())["models"]) == ["as shipped"]
+    with monkeypatch.context() as patch:
+        patch.setattr(cross_validation, "write_judged", disk_full)
+        assert rival(site, "--epochs", 1) == 2
+    assert "epoch 1 of 1: loss" in capsys.readouterr().out
+    # the training was over: what is missing is done
     assert rival(site, "--epochs", 1) == 0
     shown = capsys.readouterr().out
-    assert "labelled frames of 3 patients; 1 folds, as in folds.txt" in shown
+    assert "labelled frames of 3 patients; 1 fold, as in folds.txt" in shown
     assert "BAMNet, published" in shown
-    assert "epoch 1 of 1: loss" in shown
+    assert "epoch 1" not in shown
     check_split(site)
     check_figures(site)
     with Image.open(site / "out" / "rival.png") as picture:
@@ -75,6 +81,10 @@ def test_shipped_and_fine_tuned_stand_beside_bamnet(
     assert (site / "out" / "rival.md").read_text() == before
     assert rival(site, "--epochs", 2) == 2
     assert "holds results of other epochs; give another --output" in capsys.readouterr().err
+
+
+def disk_full(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def check_split(site: Path) -> None:
