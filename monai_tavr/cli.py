@@ -26,6 +26,7 @@ _OWN = {
     "evaluate": ("monai_tavr.commands.evaluate", "measure the model, or any predictions, against labels"),
     "thresholds": ("monai_tavr.commands.thresholds", "choose the decision thresholds on validation patients"),
     "typical": ("monai_tavr.commands.typical", "fit what tells frames of a TAVR from others, which are then marked"),
+    "adapt": ("monai_tavr.commands.adapt", "fit the model to a hospital's machines by frames without labels"),
     "extend": ("monai_tavr.commands.extend", "add groups of points to a model, keeping what it has learnt"),
     "active-learning": ("monai_tavr.commands.active_learning", "compare strategies that choose frames to label, on phantoms"),
     "benchmark": ("monai_tavr.commands.benchmark", "measure speed, tracking, and the model on patients beside a published rival"),

@@ -467,7 +467,19 @@ def test_phantom_says_which_data_sets_there_are(capsys):
 
 @pytest.mark.parametrize(
     "command",
-    ["predict", "evaluate", "thresholds", "active-learning", "benchmark", "convert", "phantom", "serve", "token", "info"],
+    [
+        "predict",
+        "evaluate",
+        "thresholds",
+        "adapt",
+        "active-learning",
+        "benchmark",
+        "convert",
+        "phantom",
+        "serve",
+        "token",
+        "info",
+    ],
 )
 def test_help_shows_how(command, capsys):
     with pytest.raises(SystemExit) as stop:

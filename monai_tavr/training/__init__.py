@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from monai_tavr.lazy import look_up_in
 
 if TYPE_CHECKING:
+    from monai_tavr.training.consistency import ConsistencyLoss, TaughtLoss
     from monai_tavr.training.datasets import FrameDataset
     from monai_tavr.training.handlers import (
         BestModelSaver,
@@ -21,21 +22,30 @@ if TYPE_CHECKING:
     from monai_tavr.training.inferers import AutocastInferer, CineInferer
     from monai_tavr.training.loss import GroupedKeypointLoss
     from monai_tavr.training.negatives import MixedBatches, negative_items
+    from monai_tavr.training.teacher import Teacher
+    from monai_tavr.training.unlabelled import PairedBatches, first_of_views, random_part, unlabelled_items
 
 __all__ = [
     "AutocastInferer",
     "BestModelSaver",
     "CineInferer",
+    "ConsistencyLoss",
     "FrameDataset",
     "GroupedKeypointLoss",
     "MixedBatches",
+    "PairedBatches",
     "ProgressLog",
+    "TaughtLoss",
+    "Teacher",
     "TrainingCheckpoint",
     "ValidationScore",
+    "first_of_views",
     "loss_terms",
     "negative_items",
     "prepare_batch",
+    "random_part",
     "start_network",
+    "unlabelled_items",
     "validation_metrics",
 ]
 
@@ -43,6 +53,7 @@ __all__ = [
 __getattr__ = look_up_in(
     __name__,
     {
+        "consistency": ["ConsistencyLoss", "TaughtLoss"],
         "datasets": ["FrameDataset"],
         "handlers": [
             *["BestModelSaver", "ProgressLog", "TrainingCheckpoint", "ValidationScore"],
@@ -51,5 +62,7 @@ __getattr__ = look_up_in(
         "inferers": ["AutocastInferer", "CineInferer"],
         "loss": ["GroupedKeypointLoss"],
         "negatives": ["MixedBatches", "negative_items"],
+        "teacher": ["Teacher"],
+        "unlabelled": ["PairedBatches", "first_of_views", "random_part", "unlabelled_items"],
     },
 )

@@ -1,21 +1,25 @@
 """A short training that goes on from weights there are, by the bundle's own ``configs/train.yaml``.
 
 What the server does with submitted labels, and what a benchmark does with the patients of a fold. A run that was stopped goes on
-after its last whole epoch when it is asked for again.
+after its last whole epoch when it is asked for again. Where a teacher speaks of frames without labels, ``configs/adapt.yaml``
+says what is different.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monai_tavr.training.handlers import NOTHING_FOUND
 
-__all__ = ["FineTuning", "TrainingProgress", "fine_tune"]
+if TYPE_CHECKING:
+    from monai.bundle import ConfigWorkflow
+
+__all__ = ["FineTuning", "TrainingProgress", "fine_tune", "load_configs", "short_run", "training_configs", "training_workflow"]
 
 _SECONDS_BETWEEN_REPORTS = 0.5
 
@@ -34,6 +38,7 @@ class FineTuning:
         max_epochs: passes over the training frames.
         learning_rate: peak of AdamW's.
         root_masks: learn the root's masks that items name, too.
+        unlabelled: folder of frames that a teacher speaks of, see :mod:`monai_tavr.training.teacher`; None = no teacher.
     """
 
     bundle: str | os.PathLike[str]
@@ -45,6 +50,7 @@ class FineTuning:
     max_epochs: int
     learning_rate: float
     root_masks: bool = False
+    unlabelled: str | os.PathLike[str] | None = None
 
 
 def fine_tune(run: Path, task: FineTuning, report: Callable[[dict[str, Any]], None]) -> None:
@@ -58,14 +64,9 @@ def fine_tune(run: Path, task: FineTuning, report: Callable[[dict[str, Any]], No
     Raises:
         ValueError: the bundle cannot be trained, or the model found no point of the validation frames.
     """
-    from monai.bundle import ConfigWorkflow
-
-    config = Path(task.bundle) / "configs" / "train.yaml"
-    if not config.is_file():
-        raise ValueError("the bundle has no configs/train.yaml, so this model cannot be trained here")
+    configs = training_configs(task.bundle, teacher=task.unlabelled is not None)
     _drop_longer_checkpoint(run / "checkpoint.pt", task.max_epochs)
-    workflow = ConfigWorkflow(str(config), workflow_type="train", logging_file=False, **_settings(run, task, config))
-    workflow.initialize()
+    workflow = training_workflow(configs, _settings(run, task, configs))
     trainer = workflow.parser.get_parsed_content("train::trainer")
     evaluator = workflow.parser.get_parsed_content("validate::evaluator")
     progress = TrainingProgress(report)
@@ -76,6 +77,53 @@ def fine_tune(run: Path, task: FineTuning, report: Callable[[dict[str, Any]], No
         raise ValueError("the training found no point of the validation labels; label more frames")
 
 
+def training_configs(bundle: str | os.PathLike[str], *, teacher: bool = False) -> list[Path]:
+    """The configurations of a bundle that train, of which a later one overrides those before it.
+
+    Raises:
+        ValueError: the bundle has none.
+    """
+    configs = [Path(bundle) / "configs" / name for name in ("train.yaml", *(["adapt.yaml"] if teacher else []))]
+    for config in configs:
+        if not config.is_file():
+            raise ValueError(f"the bundle has no configs/{config.name}, so this model cannot be trained here")
+    return configs
+
+
+def load_configs(paths: Sequence[Path]) -> Mapping[str, Any]:
+    """The values of configurations."""
+    from monai.bundle import ConfigParser
+
+    content: Mapping[str, Any] = ConfigParser.load_config_files([str(path) for path in paths])
+    return content
+
+
+def short_run(defaults: Mapping[str, Any], iterations: int) -> dict[str, Any]:
+    """Warm-up and running mean for a training of so many iterations; the defaults are for thousands.
+
+    Args:
+        defaults: of :func:`load_configs`.
+        iterations: in all.
+
+    Returns:
+        ``warmup_iterations``, a tenth of the training at most, and ``ema_momentum``, by which the running mean forgets the former
+        weights within a tenth of it.
+    """
+    return {
+        "warmup_iterations": max(1, min(int(defaults["warmup_iterations"]), iterations // 10)),
+        "ema_momentum": max(float(defaults["ema_momentum"]), min(0.5, 10 / iterations)),
+    }
+
+
+def training_workflow(paths: Sequence[Path], settings: Mapping[str, Any]) -> ConfigWorkflow:
+    """MONAI's workflow of configurations with other values for some ids, initialised; it leaves the caller's logging alone."""
+    from monai.bundle import ConfigWorkflow
+
+    workflow = ConfigWorkflow([str(path) for path in paths], workflow_type="train", logging_file=False, **settings)
+    workflow.initialize()
+    return workflow
+
+
 def _drop_longer_checkpoint(path: Path, max_epochs: int) -> None:
     import torch
 
@@ -83,13 +131,12 @@ def _drop_longer_checkpoint(path: Path, max_epochs: int) -> None:
         path.unlink()  # fewer epochs are asked for than were done: start anew
 
 
-def _settings(run: Path, task: FineTuning, config: Path) -> Mapping[str, Any]:
-    """The ids of the configuration that a short fine-tuning needs otherwise than a training from scratch."""
-    from monai.bundle import ConfigParser
-
-    defaults = ConfigParser.load_config_file(str(config))
+def _settings(run: Path, task: FineTuning, configs: Sequence[Path]) -> Mapping[str, Any]:
+    """The ids of the configurations that a short fine-tuning needs otherwise than a training from scratch."""
+    defaults = load_configs(configs)
     batch = min(int(defaults["batch_size"]), task.frames)
-    iterations = task.max_epochs * (task.frames // batch)
+    per_epoch = task.frames // batch
+    taught = {} if task.unlabelled is None else {"frames_dir": str(task.unlabelled), "iterations_per_epoch": per_epoch}
     return {
         "bundle_root": str(task.bundle),
         "schema": task.schema,
@@ -103,9 +150,8 @@ def _settings(run: Path, task: FineTuning, config: Path) -> Mapping[str, Any]:
         "learning_rate": task.learning_rate,
         "batch_size": batch,
         "val_interval": max(1, task.max_epochs // 20),
-        "warmup_iterations": max(1, min(int(defaults["warmup_iterations"]), iterations // 10)),
-        # the running mean must forget the former weights within a tenth of the run
-        "ema_momentum": max(float(defaults["ema_momentum"]), min(0.5, 10 / iterations)),
+        **short_run(defaults, task.max_epochs * per_epoch),
+        **taught,
     }
 
 

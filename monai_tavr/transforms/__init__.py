@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     )
     from monai_tavr.transforms.root_mask import EncodeRootMaskd, LoadRootMaskd
     from monai_tavr.transforms.saving import SaveKeypointsd
+    from monai_tavr.transforms.views import RelateViewsd
 
 __all__ = [
     "DecodeKeypointsd",
@@ -31,6 +32,7 @@ __all__ = [
     "RandCollimatord",
     "RandQuantumNoised",
     "RandWindowd",
+    "RelateViewsd",
     "SaveKeypointsd",
     "points_to_network",
 ]
@@ -46,5 +48,6 @@ __getattr__ = look_up_in(
         ],
         "root_mask": ["EncodeRootMaskd", "LoadRootMaskd"],
         "saving": ["SaveKeypointsd"],
+        "views": ["RelateViewsd"],
     },
 )

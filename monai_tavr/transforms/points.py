@@ -108,13 +108,15 @@ class LoadFramed(Transform):
 
     Args:
         schema: keypoint schema.
+        neighbours: also make ``views`` (3, H, W), a MetaTensor like ``image``: the frame, the one before and the one after it. A
+            frame that lacks one of them, a picture for instance, stands for both.
 
     Raises:
         ValueError: a file cannot be read, or has no such frame.
     """
 
-    def __init__(self, *, schema: str | KeypointSchema = "tavr11") -> None:
-        self.schema = load_schema(schema)
+    def __init__(self, *, schema: str | KeypointSchema = "tavr11", neighbours: bool = False) -> None:
+        self.schema, self.neighbours = load_schema(schema), neighbours
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
@@ -133,8 +135,16 @@ class LoadFramed(Transform):
             "frames": np.array([frame]),
             "spacing": np.array(spacing or (np.nan, np.nan)),
         }
-        pixels = torch.from_numpy(cine.frame(frame))[None]
-        return item | {"image": MetaTensor(pixels, affine=torch.eye(3, dtype=torch.float64), meta=meta)}
+        item["image"] = _image(cine.frame(frame)[None], meta)
+        if self.neighbours:
+            inside = 0 < frame < len(cine) - 1
+            item["views"] = _image(cine.frames([frame, frame - 1, frame + 1] if inside else [frame] * 3), meta)
+        return item
+
+
+def _image(pixels: np.ndarray, meta: Mapping[str, Any]) -> MetaTensor:
+    """(C, H, W) native pixels, whose affine is the identity over (row, column)."""
+    return MetaTensor(torch.from_numpy(pixels), affine=torch.eye(3, dtype=torch.float64), meta=dict(meta))
 
 
 def _without(groups: Sequence[str], schema: KeypointSchema) -> dict[Hashable, Any]:

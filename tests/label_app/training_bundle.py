@@ -1,11 +1,13 @@
 """A bundle whose network is so small that it learns in seconds, and a studies folder with labels for it.
 
-The bundle's ``train.yaml`` is the project's own; only the network, the sizes and the number of processes are others.
+The bundle's ``train.yaml`` and ``adapt.yaml`` are the project's own; only the network, the sizes and the number of processes are
+others.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +54,7 @@ def write_training_bundle(root: Path, *, schema: KeypointSchema = TAVR11) -> Pat
     (root / "models").mkdir()
     train = yaml.safe_load((ROOT / "configs" / "train.yaml").read_text())
     (root / "configs" / "train.yaml").write_text(yaml.safe_dump(train | _SMALL, sort_keys=False))
+    shutil.copyfile(ROOT / "configs" / "adapt.yaml", root / "configs" / "adapt.yaml")
     inference = {"schema": "tavr11", "image_size": _SMALL["image_size"], "network_def": _SMALL["network_def"]}
     (root / "configs" / "inference.yaml").write_text(yaml.safe_dump(inference))
     (root / "configs" / "metadata.json").write_text(json.dumps({"version": "7.7.7"}))
