@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["add_server_arguments"]
+__all__ = ["TEACHER_BELOW", "add_server_arguments"]
+
+TEACHER_BELOW = 100
+"""Labelled frames below which the unlabelled cines join a training, unless the server is told otherwise."""
 
 
 def add_server_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +17,21 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-l", "--labels", metavar="FOLDER", help="folder for labels, models, audit log (default: STUDIES-labels)")
     parser.add_argument("-i", "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("-p", "--port", type=int, default=8000, help="port to listen on (default: 8000)")
+    parser.add_argument(
+        "--teacher-below",
+        type=_whole,
+        default=TEACHER_BELOW,
+        metavar="N",
+        help="a training on fewer labelled frames also learns from the unlabelled cines; 0: none does (default: %(default)s)",
+    )
     _add_access_arguments(parser)
+
+
+def _whole(text: str) -> int:
+    """A whole number from 0; for argparse's ``type``. Raises ArgumentTypeError for anything else."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0")
+    return int(text)
 
 
 def _add_access_arguments(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from label_app.arguments import add_server_arguments
+from label_app.arguments import TEACHER_BELOW, add_server_arguments
 from label_app.lib.auth.access import Access
 from label_app.lib.auth.audit import AuditLog
 from label_app.lib.auth.authenticator import Authenticator
@@ -68,6 +68,7 @@ def create_app(
     access: Access | None = None,
     load_predictor: Callable[[], KeypointPredictor] | None = None,
     schema: KeypointSchema | None = None,
+    teacher_below: int = TEACHER_BELOW,
 ) -> ASGIApp:
     """The whole application behind its guard; MONAI Label begins to load at once.
 
@@ -77,6 +78,7 @@ def create_app(
         access: who may connect; None = this machine only.
         load_predictor: makes the predictor; None for the bundle's own.
         schema: of the labels, and of the model; None for the bundle's.
+        teacher_below: labelled frames below which the unlabelled cines join a training.
 
     Raises:
         ValueError: ``studies`` is not a folder, ``labels`` lies in it, or MONAI Label is not installed.
@@ -89,7 +91,7 @@ def create_app(
     submissions = Submissions(store, audit)
     remove_leftovers(store.root)
     submissions.recover()
-    backend = Backend(index, submissions, load_predictor)
+    backend = Backend(index, submissions, load_predictor, teacher_below=teacher_below)
     app = FastAPI(title="TAVR keypoints", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(PacsError, explain_pacs_error)
     app.include_router(pacs_dicomweb(pacs, submissions) if pacs else dicomweb_router(index), prefix="/dicomweb")
@@ -171,6 +173,7 @@ def serve(
     port: int = 8000,
     load_predictor: Callable[[], KeypointPredictor] | None = None,
     schema: KeypointSchema | None = None,
+    teacher_below: int = TEACHER_BELOW,
     ssl_keyfile: str | None = None,
     ssl_certfile: str | None = None,
     log_level: str = "warning",
@@ -190,7 +193,9 @@ def serve(
     _check_port_is_free(access.host, port)
     if not (access.local or access.encrypted):
         logger.warning("images and logins cross the network unencrypted: anyone on it can read them")
-    application = create_app(studies, labels=labels, access=access, load_predictor=load_predictor, schema=schema)
+    application = create_app(
+        studies, labels=labels, access=access, load_predictor=load_predictor, schema=schema, teacher_below=teacher_below
+    )
     config = uvicorn.Config(
         application,
         host=access.host,
@@ -239,6 +244,7 @@ def server_options(args: argparse.Namespace) -> dict[str, Any]:
         "labels": args.labels,
         "access": build_access(args),
         "port": args.port,
+        "teacher_below": args.teacher_below,
         "ssl_keyfile": args.tls_key,
         "ssl_certfile": args.tls_cert,
     }

@@ -45,7 +45,7 @@ class TAVRApp(MONAILabelApp):
         app_dir: this folder.
         studies: the studies folder.
         conf: from the entry module: ``index`` of the studies, ``submissions`` with their ``labels`` (:class:`LabelStore`) and
-            ``audit`` (:class:`AuditLog`), ``patients`` and ``agreement``, and optionally ``load_predictor``.
+            ``audit`` (:class:`AuditLog`), ``patients`` and ``agreement``, and optionally ``load_predictor``, ``teacher_below``.
 
     Raises:
         MONAILabelException: the app is started by MONAI Label's own command, without protection.
@@ -64,7 +64,8 @@ class TAVRApp(MONAILabelApp):
         self._config = TavrKeypoints(conf.get("load_predictor") or load_bundle_predictor, folder=self.labels_folder)
         self.models = self._config.models
         self.batch = BatchPrediction(self.predict)
-        self.training = Training(self.labels_folder / "training", self.models, self._snapshot, self.audit)
+        folder, below = self.labels_folder / "training", conf.get("teacher_below", 0)
+        self.training = Training(folder, self.models, self._snapshot, self.audit, teacher_below=below)
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -112,8 +113,15 @@ class TAVRApp(MONAILabelApp):
 
     def _snapshot(self, trained_on: set[str], validated_on: list[str]) -> Snapshot:
         """The submitted labels as they are now, for a training."""
-        labels, find = self.conf["labels"], self.conf["index"].find_image
-        return take_snapshot(labels, find=find, patient=self.patients.key, trained_on=trained_on, validated_on=validated_on)
+        index = self.conf["index"]
+        return take_snapshot(
+            self.conf["labels"],
+            find=index.find_image,
+            patient=self.patients.key,
+            trained_on=trained_on,
+            validated_on=validated_on,
+            images=index.images.values(),
+        )
 
     def infer(self, request: dict[str, Any], datastore: CineFolderDatastore | None = None) -> dict[str, Any]:
         """Predict on a registered image. MONAI Label's own method would take any path that exists on this machine.

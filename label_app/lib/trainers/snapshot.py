@@ -26,6 +26,7 @@ __all__ = ["FrozenImage", "Snapshot", "take_snapshot"]
 VALIDATION_SHARE = 0.25
 _SPLITS = ("training", "validation")
 _LEAST_TRAINING_FRAMES = 2  # batch normalisation needs two
+_MOST_UNLABELLED = 200  # images: what a training without labels can look at in hours
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +58,15 @@ class Snapshot:
         training, validation: the images of the two splits.
         split_by: ``patient``, or ``cine`` where all labels are of one patient.
         notes: what whoever starts the training should know, in words.
+        unlabelled: images whose frames a teacher may speak of: those of the training split, and others that nobody has labelled;
+            never of who validates.
     """
 
     training: tuple[FrozenImage, ...]
     validation: tuple[FrozenImage, ...]
     split_by: str
     notes: tuple[str, ...]
+    unlabelled: tuple[FrozenImage | ImageEntry, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -82,13 +86,16 @@ class Snapshot:
             content[f"{split}_images"] = [i.image_id for i in images]
         return content
 
-    def write(self, folder: Path, *, own: Path) -> None:
+    def write(self, folder: Path, *, own: Path, unlabelled: bool = False) -> None:
         """Write ``datalist.json`` with the labels, and links to the images under their ids: file names may name patients.
 
         Args:
             folder: where to.
             own: the app's folder; images in it lie in a cache that forgets them, so they are linked hard.
+            unlabelled: link the unlabelled images, too, in the folder ``unlabelled``.
         """
+        for other in self.unlabelled if unlabelled else ():
+            _link(other, folder, own, under="unlabelled")
         content: dict[str, list[dict[str, Any]]] = {}
         for split, images in zip(_SPLITS, (self.training, self.validation), strict=True):
             content[split] = []
@@ -102,9 +109,9 @@ class Snapshot:
         write_json_atomically(folder / "datalist.json", content)
 
 
-def _link(image: FrozenImage, folder: Path, own: Path) -> Path:
+def _link(image: FrozenImage | ImageEntry, folder: Path, own: Path, *, under: str = "images") -> Path:
     """Link to the image's file, or a folder of links to its single frames; relative to ``folder``."""
-    place = Path("images", image.image_id)
+    place = Path(under, image.image_id)
     if len(image.paths) == 1:
         links = {place.with_name(f"{image.image_id}.dcm"): image.paths[0]}
         place = next(iter(links))
@@ -127,6 +134,7 @@ def take_snapshot(
     patient: Callable[[ImageEntry], str],
     trained_on: Collection[str] = (),
     validated_on: Sequence[str] = (),
+    images: Iterable[ImageEntry] = (),
 ) -> Snapshot:
     """The final labels of all images that are there.
 
@@ -136,35 +144,37 @@ def take_snapshot(
         patient: opaque key of an image's patient.
         trained_on: patients, and images, that the model to start from was trained on.
         validated_on: those that its figures come from; they stay in validation, so that figures can be compared.
+        images: all there are, labelled or not. Of an archive, only what is labelled is taken: the rest would have to be fetched.
 
     Raises:
         ValueError: too little is labelled; says what is missing.
     """
-    images, lost = [], 0
+    labelled, lost = [], 0
     for image_id in store.images(FINAL):
         entry, version = find(image_id), store.current(image_id, FINAL)
         if entry is None or version is None:
             lost += 1
         elif version.frames:
             label = store.read(image_id, FINAL, version.number)
-            images.append(FrozenImage(image_id, entry.paths, patient(entry), version.number, label, version.frames))
+            labelled.append(FrozenImage(image_id, entry.paths, patient(entry), version.number, label, version.frames))
     notes = [f"{lost} labelled image(s) are not among the studies any more and were left out"] if lost else []
-    if not images:
+    if not labelled:
         raise ValueError("nothing is labelled yet: submit labels first, of two patients at least")
-    split_by = "patient" if len({i.patient for i in images}) > 1 else "cine"
+    split_by = "patient" if len({i.patient for i in labelled}) > 1 else "cine"
     if split_by == "cine":
-        if len(images) == 1:
+        if len(labelled) == 1:
             raise ValueError(
                 "the labels are of one cine only, and none is left to validate on: label a second one, better of another patient"
             )
         notes.append("all labels are of one patient, so validation is by cine: its figures say little of other patients")
-    units = {i.image_id: i.patient if split_by == "patient" else i.image_id for i in images}
+    units = {i.image_id: i.patient if split_by == "patient" else i.image_id for i in labelled}
     chosen, flattered = _choose(set(units.values()), trained_on, validated_on)
     if flattered:
         notes.append("the model was trained on every patient there is: the figures flatter it; label a new one")
-    training = tuple(i for i in images if units[i.image_id] not in chosen)
-    validation = tuple(i for i in images if units[i.image_id] in chosen)
-    snapshot = Snapshot(training, validation, split_by, tuple(notes))
+    training = tuple(i for i in labelled if units[i.image_id] not in chosen)
+    validation = tuple(i for i in labelled if units[i.image_id] in chosen)
+    others = _unlabelled((e for e in images if e.image_id not in units), patient, {i.patient for i in validation}, split_by)
+    snapshot = Snapshot(training, validation, split_by, tuple(notes), (*training, *others))
     _check(snapshot)
     return snapshot
 
@@ -178,6 +188,18 @@ def _choose(units: Collection[str], trained_on: Collection[str], validated_on: I
     if not order:
         return set(sorted(units)[:wanted]), True
     return set(order[:wanted]), False
+
+
+def _unlabelled(
+    images: Iterable[ImageEntry], patient: Callable[[ImageEntry], str], validating: Collection[str], split_by: str
+) -> list[ImageEntry]:
+    """Images in the studies folder, but of the patients who validate; where all labels are of one patient, his other cines count.
+
+    Where there are too many, the same ones every time, of whatever study.
+    """
+    near = [e for e in images if all(i.stamp is not None for i in e.instances)]
+    allowed = [e for e in near if split_by == "cine" or patient(e) not in validating]
+    return sorted(allowed, key=lambda e: hashlib.sha256(e.image_id.encode()).digest())[:_MOST_UNLABELLED]
 
 
 def _check(snapshot: Snapshot) -> None:

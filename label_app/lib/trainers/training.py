@@ -54,6 +54,7 @@ class Training:
         models: where the training starts from and where its result goes.
         snapshot: (patients trained on, patients validated on) -> the labels as they are now; raises ValueError in words.
         audit: who did what.
+        teacher_below: labelled frames below which the unlabelled images join a training; see `monai_tavr.training.teacher`.
     """
 
     def __init__(
@@ -62,7 +63,10 @@ class Training:
         models: ModelRegistry,
         snapshot: Callable[[set[str], list[str]], Snapshot],
         audit: AuditLog,
+        *,
+        teacher_below: int = 0,
     ) -> None:
+        self._teacher_below = teacher_below
         self._folder, self._models, self._snapshot, self._audit = folder, models, snapshot, audit
         self._lock, self._starting = threading.RLock(), threading.Lock()
         self._process: subprocess.Popen[str] | None = None
@@ -130,13 +134,11 @@ class Training:
             raise ValueError("there is no model to go on from")
         validated_on = [*parent.labels.get("validation_patients", ()), *parent.labels.get("validation_images", ())]
         snapshot = self._snapshot(self._models.trained_on(parent.id), validated_on)
-        run = (
-            self._folder
-            / "runs"
-            / _key(snapshot.digest, parent.weights_sha256, predictor.schema.to_yaml(), request.learning_rate)
-        )
-        resumed = self._prepare(run, snapshot)
         labels = snapshot.record()
+        teacher, reason = self._wants_teacher(predictor.bundle.root, labels["training"]["frames"], snapshot)
+        key = _key(snapshot.digest, parent.weights_sha256, predictor.schema.to_yaml(), request.learning_rate, teacher)
+        run = self._folder / "runs" / key
+        resumed = self._prepare(run, snapshot, unlabelled=teacher)
         job = {
             "bundle": str(predictor.bundle.root),
             "weights": str(self._models.weights(parent.id).resolve()),
@@ -144,6 +146,7 @@ class Training:
             "device": str(predictor.device),
             "frames": labels["training"]["frames"],
             "split_by": snapshot.split_by,
+            "teacher": teacher,
             **vars(request),
         }
         (run / "schema.yaml").write_text(predictor.schema.to_yaml(), encoding="utf-8")
@@ -154,7 +157,7 @@ class Training:
             f"model {parent.version} goes on learning from {train['frames']} frame(s) of {train['patients']} patient(s); "
             f"{check['frames']} frame(s) of {check['patients']} patient(s) validate"
         )
-        notes = [*snapshot.notes, *(["goes on where the same training was stopped"] if resumed else [])]
+        notes = [*snapshot.notes, *reason, *(["goes on where the same training was stopped"] if resumed else [])]
         with self._lock:
             self._state = {
                 "id": str(uuid.uuid4()),
@@ -172,12 +175,21 @@ class Training:
             self._launch(run, parent.id, labels, user)
         return self.status() or {}
 
-    def _prepare(self, run: Path, snapshot: Snapshot) -> bool:
+    def _wants_teacher(self, bundle: Path, frames: int, snapshot: Snapshot) -> tuple[bool, list[str]]:
+        """Whether unlabelled images join, and what to say of it."""
+        if frames >= self._teacher_below or not snapshot.unlabelled:
+            return False, []
+        if not (bundle / "configs" / "adapt.yaml").is_file():
+            return False, ["the bundle has no configs/adapt.yaml, so only labelled frames are learnt from"]
+        return True, [f"few frames are labelled: a teacher speaks of the others, of {len(snapshot.unlabelled)} image(s)"]
+
+    def _prepare(self, run: Path, snapshot: Snapshot, *, unlabelled: bool) -> bool:
         """Write the labels of a new run and remove the former; True where a stopped run goes on."""
         for former in run.parent.glob("*"):
             if former != run:
                 shutil.rmtree(former, ignore_errors=True)
-        snapshot.write(run / "data", own=self._folder.parent)
+        shutil.rmtree(run / "data" / "unlabelled", ignore_errors=True)  # what went since the run was stopped must not stay
+        snapshot.write(run / "data", own=self._folder.parent, unlabelled=unlabelled)
         return (run / "checkpoint.pt").is_file()
 
     def _launch(self, run: Path, parent: str, labels: dict[str, Any], user: User) -> None:

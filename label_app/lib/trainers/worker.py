@@ -2,9 +2,10 @@
 
 The server starts it, listens to its standard output, and ends it when asked; and it ends itself when the server is gone. In the
 folder RUN lie ``job.json`` (written by the server: what to do), ``schema.yaml`` and ``data`` (a frozen datalist). It runs the
-bundle's own ``configs/train.yaml``, then judges the new weights and those it started from on the same validation labels, and
-chooses thresholds. Standard output is one JSON object per line: ``{"progress": ...}``, ``{"line": words}``, ``{"error": words}``,
-and ``{"result": ...}`` at the end. Everything is nice to the server's own work.
+bundle's own ``configs/train.yaml``, with ``configs/adapt.yaml`` where a teacher speaks of the images in ``data/unlabelled``. Then
+it judges the new weights and those it started from on the same validation labels, and chooses thresholds. Standard output is one
+JSON object per line: ``{"progress": ...}``, ``{"line": words}``, ``{"error": words}``, and ``{"result": ...}`` at the end.
+Everything is nice to the server's own work.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def train(run: Path, report: Report) -> dict[str, Any]:
 
     job = json.loads((run / "job.json").read_text(encoding="utf-8"))
     asked = {name: job[name] for name in ("bundle", "weights", "schema", "device", "frames", "max_epochs", "learning_rate")}
-    fine_tune(run, FineTuning(data=run / "data", **asked), report)
+    unlabelled = run / "data" / "unlabelled" if job["teacher"] else None
+    fine_tune(run, FineTuning(data=run / "data", unlabelled=unlabelled, **asked), report)
     report({"line": "the new model and the active one are judged on the validation labels"})
     return _judge(run, job, report)
 
@@ -76,23 +78,16 @@ def _calibrate(run: Path, job: dict[str, Any], report: Report) -> None:
 
 
 def _evaluate(run: Path, job: dict[str, Any], weights: Path) -> tuple[dict[str, Any], Any, Any]:
-    from monai_tavr.evaluation.frames import evaluate_cines, group_by_cine, model_predictions
     from monai_tavr.postprocess import KeypointPostprocess
     from monai_tavr.predictor import KeypointPredictor
     from monai_tavr.training.datasets import load_datalist
-    from monai_tavr.training.handlers import ValidationScore
+    from monai_tavr.training.judging import validation_figures
 
     predictor = KeypointPredictor(job["bundle"], weights=weights, schema=job["schema"], device=job["device"])
     schema = predictor.schema
     predictor.postprocess = KeypointPostprocess(schema=schema)
     predictor.spread_floor = 0.0  # it is chosen with the thresholds
-    cines = group_by_cine(load_datalist(run / "data", "validation"), schema=schema)
-    frames = evaluate_cines(cines, model_predictions(predictor))
-    score = ValidationScore(schema)
-    score([f.prediction for f in frames], [f.truth for f in frames])
-    report = score.report()
-    shown = ("f1", "f1_within_20px", "mean_error_px", "median_error_px", "group_accuracy", "n_frames")
-    figures = {"score": round(score.aggregate(), 5)} | {name: report.get(name) for name in shown}
+    figures, frames = validation_figures(predictor, load_datalist(run / "data", "validation"))
     return figures, frames, schema
 
 

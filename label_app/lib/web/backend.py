@@ -51,6 +51,7 @@ class Backend:
         index: the studies folder.
         submissions: the door of the label store.
         load_predictor: makes the predictor; None for the bundle's own.
+        teacher_below: labelled frames below which the unlabelled cines join a training.
 
     Attributes:
         patients: names of patients; the same for all who ask.
@@ -62,6 +63,8 @@ class Backend:
         index: StudyIndex,
         submissions: Submissions,
         load_predictor: Callable[[], KeypointPredictor] | None = None,
+        *,
+        teacher_below: int = 0,
     ) -> None:
         self.patients, self.agreement = PatientKeys(submissions.store.root), Agreement(submissions.store)
         self._conf: dict[str, Any] = {
@@ -72,6 +75,7 @@ class Backend:
             "audit": submissions.audit,
             "submissions": submissions,
             "load_predictor": load_predictor,
+            "teacher_below": teacher_below,
         }
         self._loaded: Future[tuple[ASGIApp, TAVRApp]] = Future()
 

@@ -16,6 +16,7 @@ from label_app.lib.trainers.train_request import TrainRequest
 from monai_tavr.formats.label_json import read_label_json
 from monai_tavr.keypoints import TAVR11, Keypoints, KeypointState
 from monai_tavr.label import CineLabel
+from monai_tavr.training.unlabelled import unlabelled_items
 
 
 class Studies:
@@ -31,7 +32,12 @@ class Studies:
 
     def snapshot(self, trained_on: set[str] = frozenset(), validated_on: list[str] = []) -> Snapshot:  # type: ignore[assignment] # noqa: B006
         return take_snapshot(
-            self.store, find=self.index.find_image, patient=self.keys.key, trained_on=trained_on, validated_on=validated_on
+            self.store,
+            find=self.index.find_image,
+            patient=self.keys.key,
+            trained_on=trained_on,
+            validated_on=validated_on,
+            images=self.index.images.values(),
         )
 
     def key(self, patient: int) -> str:
@@ -77,6 +83,23 @@ def test_who_was_trained_on_never_validates_and_who_validated_goes_on(tmp_path: 
     flattered = studies.snapshot(set(keys))
     assert len(flattered.validation) == 1
     assert "flatter" in flattered.notes[0]
+
+
+def test_a_teacher_may_speak_of_what_nobody_labelled_but_not_of_who_validates(tmp_path: Path) -> None:
+    studies = Studies(tmp_path, patients=4, cines=2)
+    for patient in (1, 2, 3):
+        studies.submit(patient)
+    snapshot = studies.snapshot()
+    [validating] = {i.patient for i in snapshot.validation}
+    others = {i for i, entry in studies.index.images.items() if studies.keys.key(entry) != validating}
+    assert {i.image_id for i in snapshot.unlabelled} == others
+    assert len(others) == 6  # three patients with two cines each, one of whom has no label at all
+    snapshot.write(tmp_path / "plain", own=tmp_path / "labels")
+    assert not (tmp_path / "plain" / "unlabelled").exists()
+    snapshot.write(tmp_path / "data", own=tmp_path / "labels", unlabelled=True)
+    assert {p.stem for p in (tmp_path / "data" / "unlabelled").iterdir()} == others
+    items = unlabelled_items(tmp_path / "data" / "unlabelled")
+    assert len(items) == 6 * (FRAMES - 2)  # those with both neighbours
 
 
 def test_one_patient_is_split_by_cine_with_a_word(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class Site:
     def submit(self, patient: int) -> None:
         self.store.save(sop_of(patient), label_of(patient), author="Ann", base=None)
 
-    def restart(self) -> None:
+    def restart(self, **options: int) -> None:
         patients = PatientKeys(self.folder)
         load: Any = Predictor
         self.models = ModelRegistry(self.folder / "models", lambda: load(self.shipped), load_trained=lambda _, w: load(w))
@@ -95,6 +95,7 @@ class Site:
                 self.store, find=self.index.find_image, patient=patients.key, trained_on=trained, validated_on=validated
             ),
             AuditLog(self.folder / "audit.jsonl"),
+            **options,
         )
 
     def plan(self, **content: Any) -> None:
@@ -130,6 +131,26 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     script = WORKER.replace("__PLAN__", repr(str(made.plan_file)))
     monkeypatch.setattr(process, "_WORKER", (sys.executable, "-c", script))
     return made
+
+
+@pytest.mark.parametrize(("below", "teacher"), [(9, True), (8, False)])
+def test_with_few_labels_a_teacher_speaks_of_the_other_frames(site: Site, below: int, teacher: bool) -> None:
+    """Eight frames are labelled to train on."""
+    site.restart(teacher_below=below)
+    site.plan(hang=True)
+    notes = site.start()["notes"]
+    assert notes == (["the bundle has no configs/adapt.yaml, so only labelled frames are learnt from"] if teacher else [])
+    site.training.stop(ANN)
+    configs = site.shipped.parents[1] / "configs"
+    configs.mkdir()
+    (configs / "adapt.yaml").write_text("")
+    notes = site.start()["notes"]
+    words = "few frames are labelled: a teacher speaks of the others, of 2 image(s)"
+    assert notes == ([words] if teacher else notes)
+    [run] = site.runs
+    assert json.loads((run / "job.json").read_text())["teacher"] is teacher
+    assert (run / "data" / "unlabelled").exists() is teacher
+    site.training.stop(ANN)
 
 
 def test_a_better_model_is_published_with_its_figures(site: Site) -> None:
