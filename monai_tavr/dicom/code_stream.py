@@ -18,11 +18,15 @@ __all__ = [
     "JPEG_SEQUENTIAL",
     "CodeStream",
     "HuffmanTable",
+    "begins_code_stream",
     "read_code_stream",
 ]
 
 # kinds of streams, by the marker of the frame header
 JPEG_SEQUENTIAL, JPEG_LOSSLESS, JPEG_LS, JPEG_2000 = (0xC0, 0xC1), (0xC3,), (0xF7,), (0xFF51,)
+# comment, JPEG-LS presets, and what decoders pass over: conditioning of arithmetic codes, a number of lines
+_WITHOUT_EFFECT = (0xFE, 0xF8, 0xCC, 0xDC)
+_END = b"\xff\xd9"  # of JPEG, JPEG-LS and JPEG 2000; coded bytes never hold it
 _FRAME_TYPES = (*(m for m in range(0xC0, 0xD0) if m not in (0xC4, 0xC8, 0xCC)), 0xF7)
 
 
@@ -47,7 +51,10 @@ class CodeStream:
         scan: of JPEG and JPEG-LS: table identifiers of the first component and the three parameters of the scan: predictor,
             spectral end and point transform, or tolerance, interleaving and point transform.
         scan_start: of JPEG and JPEG-LS: offset of the first coded byte.
+        end: offset behind the end marker, 0 where there is none. Whatever follows (fill bytes, padding, the rest of a buffer) is
+            not of the stream.
         reversible: of JPEG 2000: the wavelet that loses nothing.
+        signed: of JPEG 2000: samples are two's complement of ``precision`` bits.
     """
 
     kind: int
@@ -59,7 +66,14 @@ class CodeStream:
     tables: Mapping[int, HuffmanTable] = field(default_factory=dict)
     scan: tuple[int, int, int, int] = (0, 0, 0, 0)
     scan_start: int = 0
+    end: int = 0
     reversible: bool = False
+    signed: bool = False
+
+
+def begins_code_stream(data: bytes) -> bool:
+    """Whether data begin like JPEG, JPEG-LS, or JPEG 2000, bare or in its file format. The first 8 bytes tell."""
+    return data.startswith((b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "))
 
 
 def read_code_stream(data: bytes) -> CodeStream:
@@ -95,8 +109,8 @@ def _read_jpeg(data: bytes) -> CodeStream:
         if data[position] != 0xFF:
             raise ValueError("the JPEG header is damaged")
         marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
+        if marker in (0xFF, 0x01):  # a fill byte, a marker without content
+            position += 1 if marker == 0xFF else 2
             continue
         (length,) = struct.unpack_from(">H", data, position + 2)
         body = data[position + 4 : position + 2 + length]
@@ -104,7 +118,7 @@ def _read_jpeg(data: bytes) -> CodeStream:
             raise ValueError(f"segment {marker:02X} of the JPEG header is longer than the data")
         position += 2 + length
         if marker == 0xDA:
-            return _begin_scan(found, body, position)
+            return _begin_scan(found, body, position, data.find(_END, position) + len(_END))
         _take_segment(found, marker, body)
 
 
@@ -120,7 +134,7 @@ def _take_segment(found: _Jpeg, marker: int, body: bytes) -> None:
         _check_quantisation(body)
     elif marker == 0xDD:
         (found.restart_interval,) = struct.unpack(">H", body)
-    elif not (0xE0 <= marker <= 0xEF or marker in (0xFE, 0xF8)):  # application data, comment, JPEG-LS presets
+    elif not (0xE0 <= marker <= 0xEF or marker in _WITHOUT_EFFECT):
         raise ValueError(f"marker {marker:02X} has no place in a JPEG header")
 
 
@@ -143,7 +157,7 @@ def _check_quantisation(body: bytes) -> None:
         body = body[1 + 64 * (1 + wide) :]
 
 
-def _begin_scan(found: _Jpeg, body: bytes, start: int) -> CodeStream:
+def _begin_scan(found: _Jpeg, body: bytes, start: int, end: int) -> CodeStream:
     if found.frame is None:
         raise ValueError("the JPEG has no frame header")
     kind, precision, rows, columns, components = found.frame
@@ -167,6 +181,7 @@ def _begin_scan(found: _Jpeg, body: bytes, start: int) -> CodeStream:
         tables=found.tables,
         scan=(body[2], first, second, last),
         scan_start=start,
+        end=end if end > start else 0,
     )
 
 
@@ -183,7 +198,7 @@ def _read_jpeg_2000(data: bytes, start: int) -> CodeStream:
     tiles = -(-(width - tile_left) // tile_width) * -(-(height - tile_top) // tile_height)
     if tiles > 65535:
         raise ValueError(f"the JPEG 2000 stream states {tiles} tiles")
-    position, reversible = start + 4 + length, None
+    position, reversible, quantised = start + 4 + length, None, None
     while (marker := struct.unpack_from(">H", data, position)[0]) != 0xFF90:  # start of the first tile-part
         (length,) = struct.unpack_from(">H", data, position + 2)
         body = data[position + 4 : position + 2 + length]
@@ -191,12 +206,20 @@ def _read_jpeg_2000(data: bytes, start: int) -> CodeStream:
             raise ValueError("the main header of the JPEG 2000 stream is damaged")
         if marker == 0xFF52:
             reversible = _check_coding_style(body)
+        elif marker == 0xFF5C:
+            quantised = body[0] & 31 != 0
         position += 2 + length
-    if reversible is None:
-        raise ValueError("the JPEG 2000 stream has no coding style")
-    _check_tile_parts(data, position, tiles)
+    if reversible is None or quantised is None or reversible == quantised:  # T.800 A.6.4
+        raise ValueError("the JPEG 2000 stream has no coding style, or a quantisation that does not belong to its wavelet")
     return CodeStream(
-        kind=JPEG_2000[0], rows=rows, columns=columns, components=components, precision=precision, reversible=reversible
+        kind=JPEG_2000[0],
+        rows=rows,
+        columns=columns,
+        components=components,
+        precision=precision,
+        end=_end_of_tile_parts(data, position, tiles),
+        reversible=reversible,
+        signed=samples[0] > 0x7F,
     )
 
 
@@ -211,15 +234,17 @@ def _check_coding_style(body: bytes) -> bool:
     return wavelet == 1
 
 
-def _check_tile_parts(data: bytes, position: int, tiles: int) -> None:
-    """Each tile is there, and the tile-parts follow one another to the end marker."""
+def _end_of_tile_parts(data: bytes, position: int, tiles: int) -> int:
+    """Offset behind the end marker, 0 where the data end without; each tile must be there, tile-parts follow one another."""
     seen = set()
-    while (marker := struct.unpack_from(">H", data, position)[0]) == 0xFF90:
+    while data[position : position + 2] == b"\xff\x90":
         length, tile, size = struct.unpack_from(">HHL", data, position + 2)
-        end = data.rfind(b"\xff\xd9") if size == 0 else position + size
-        if length != 10 or tile >= tiles or not position + 14 <= end <= len(data) - 2:
+        end = data.find(_END, position + 12) if size == 0 else position + size
+        if length != 10 or tile >= tiles or not position + 14 <= end <= len(data):
             raise ValueError("a tile of the JPEG 2000 stream is damaged or truncated")
         seen.add(tile)
         position = end
-    if marker != 0xFFD9 or len(seen) != tiles:
+    marker = data[position : position + 2]
+    if marker not in (_END, b"") or len(seen) != tiles:
         raise ValueError(f"the JPEG 2000 stream holds {len(seen)} of {tiles} tile(s), or does not end after them")
+    return position + 2 if marker else 0

@@ -6,22 +6,20 @@ The pixels stay on disk; a frame's bytes are read when it is decoded (PS3.10 fil
 from __future__ import annotations
 
 import io
-import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import pydicom
 from pydicom import uid as dicom_uid
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 from monai_tavr.cine import CineError
 from monai_tavr.dicom.door import refusing_damage
-from monai_tavr.dicom.header import read_header
+from monai_tavr.dicom.header import enter_pixel_data, read_header, says_dicom
 from monai_tavr.dicom.limits import MOST_FRAMES
 from monai_tavr.files import FileStamp
 
@@ -32,6 +30,7 @@ CINE_CLASSES = (
     dicom_uid.EnhancedXAImageStorage,
     dicom_uid.XRayRadiofluoroscopicImageStorage,
     dicom_uid.EnhancedXRFImageStorage,
+    UID("1.2.840.10008.5.1.4.1.1.12.3"),  # biplane, retired: frames of one plane, as far as any file shows
 )
 """SOP classes that hold X-ray cines."""
 
@@ -41,7 +40,6 @@ _CAPTURE_CLASSES = (
     dicom_uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
 )
 _MODALITIES = ("XA", "RF")
-_PIXEL_DATA = 0x7FE00010
 _CMS_OID = bytes.fromhex("06092a864886f70d0107")  # PKCS #7, the envelope of a Secure DICOM File (PS3.15 D.1.1)
 
 
@@ -151,16 +149,9 @@ class DicomFile:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the file says that it is DICOM (PS3.10 7.1)."""
+    """Whether the file begins as DICOM files do, with a preamble or without."""
     with path.open("rb") as stream:
-        return _says_dicom(stream)
-
-
-def _says_dicom(stream: BinaryIO) -> bool:
-    """The same of an open file, which is left at its beginning."""
-    head = stream.read(132)
-    stream.seek(0)
-    return head[128:] == b"DICM"
+        return says_dicom(stream)
 
 
 def read_dicom(path: Path) -> DicomFile:
@@ -179,58 +170,26 @@ def read_dicom(path: Path) -> DicomFile:
 def _read_header(path: Path) -> DicomFile:
     with refusing_damage(path, "the DICOM header"), path.open("rb") as stream:
         stamp = FileStamp.of_stream(stream)
+        if not says_dicom(stream):
+            raise CineError(path, _what_else(stream))
         try:
-            dataset, pixels = read_header(stream) if _says_dicom(stream) else (_read_headerless(path, stream), stream)
+            dataset, pixels = read_header(stream)
         except zlib.error:
             raise CineError(path, "the deflated data are damaged or truncated; fetch the file again") from None
-        vr, length = _pixel_element(pixels, dataset)
-        start = pixels.tell()
+        syntax = UID(dataset.file_meta.TransferSyntaxUID)
+        vr, length = enter_pixel_data(pixels, little_endian=syntax.is_little_endian if syntax.is_transfer_syntax else True)
         inflated = pixels.getvalue() if isinstance(pixels, io.BytesIO) else None  # shares its memory
-        return DicomFile(path, dataset, _transfer_syntax(dataset), vr, start, length, stamp, inflated)
+        return DicomFile(path, dataset, syntax, vr, pixels.tell(), length, stamp, inflated)
 
 
-def _read_headerless(path: Path, stream: BinaryIO) -> FileDataset:
-    """Files from before PS3.10 start with their first attribute."""
+def _what_else(stream: BinaryIO) -> str:
+    """What a file that is not DICOM is."""
     start = stream.read(4096)
-    stream.seek(0)
     if not start:
-        raise CineError(path, "the file is empty")
+        return "the file is empty"
     if start[0] == 0x30 and _CMS_OID in start:
-        raise CineError(path, "the file is encrypted (a Secure DICOM File); decrypt it first")
-    unknown = CineError(path, "neither DICOM nor a picture (PNG, JPEG) nor NIfTI; give an XA or RF file")
-    if start[:2] != b"\x08\x00":  # group 0008 leads, little endian
-        raise unknown
-    dataset = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
-    if "SOPClassUID" not in dataset:
-        raise unknown
-    return dataset
-
-
-def _transfer_syntax(dataset: FileDataset) -> UID:
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if syntax:
-        return UID(syntax)
-    implicit, little = dataset.original_encoding
-    if not little:
-        return dicom_uid.ExplicitVRBigEndian
-    return dicom_uid.ImplicitVRLittleEndian if implicit else dicom_uid.ExplicitVRLittleEndian
-
-
-def _pixel_element(stream: BinaryIO, dataset: FileDataset) -> tuple[str, int | None]:
-    """VR ("" when there is no PixelData) and length; leaves the stream at the first byte of the value."""
-    implicit, little = dataset.original_encoding
-    order = "<" if little else ">"
-    head = stream.read(8)
-    if len(head) < 8:
-        return "", None
-    group, element = struct.unpack(f"{order}HH", head[:4])
-    if group << 16 | element != _PIXEL_DATA:
-        return "", None
-    vr, raw = ("OW", head[4:]) if implicit else (head[4:6].decode("ascii", "replace"), stream.read(4))
-    if len(raw) < 4:
-        return "", None
-    (length,) = struct.unpack(f"{order}L", raw)
-    return vr, None if length == 0xFFFFFFFF else length
+        return "the file is encrypted (a Secure DICOM File); decrypt it first"
+    return "neither DICOM nor a picture (PNG, JPEG) nor NIfTI; give an XA or RF file"
 
 
 def _refuse_other_objects(file: DicomFile) -> None:

@@ -21,6 +21,7 @@ __all__ = ["GreyScale", "LookupTable", "Window"]
 
 _LOGGER = logging.getLogger(__name__)
 _WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+_FOR_DISPLAY = ("LOG", "DISP")  # pixel intensity relationships of stored values that are meant to be looked at
 
 
 @dataclass(frozen=True)
@@ -151,16 +152,20 @@ class GreyScale:
     def from_dicom(cls, value: Callable[[str], Any], *, little_endian: bool = True) -> GreyScale:
         """From the header; ``value`` gives an attribute of the frame by its keyword, None where it is missing or empty.
 
+        Where PixelIntensityRelationship is LOG or DISP, the modality LUT leads back to beam intensity (PS3.3 C.8.7.1.1.2):
+        viewers leave it out, and windows are of the stored values. A window that shows one grey level only is said in the log.
+
         Raises:
             ValueError: an attribute makes no sense; names it.
         """
         signed = value("PixelRepresentation") == 1
         slope, intercept = _number(value, "RescaleSlope"), _number(value, "RescaleIntercept")
-        modality = _lut(value, "ModalityLUTSequence", signed, little_endian)
+        for_display = str(value("PixelIntensityRelationship") or "").upper() in _FOR_DISPLAY
+        modality = None if for_display else _lut(value, "ModalityLUTSequence", signed, little_endian)
         if slope == 0:
             raise ValueError("RescaleSlope is 0: every pixel would get the same grey level")
         values_may_be_negative = modality is None and (signed or (intercept or 0.0) < 0)
-        return cls(
+        scale = cls(
             bits_stored=int(value("BitsStored")),
             signed=signed,
             slope=1.0 if slope is None else slope,
@@ -170,6 +175,10 @@ class GreyScale:
             window=_window(value),
             inverted=value("PhotometricInterpretation") == "MONOCHROME1",
         )
+        if scale.window is not None and scale.voi is None and np.ptp(scale.table()) == 0:
+            center, width = scale.window.center, scale.window.width
+            _LOGGER.warning("the window %g / %g shows one grey level only: nothing can be seen, or found, there", center, width)
+        return scale
 
 
 @lru_cache(maxsize=32)

@@ -1,7 +1,8 @@
 """Cines from files that are not DICOM: PNG and JPEG pictures, and NIfTI.
 
-A picture is a cine of one frame. Colour becomes luminance (ITU-R 601). In NIfTI the array axes are (x, y) for a still and
-(x, y, frame) for a cine; (F, H, W) here is its plain transpose, nothing is flipped.
+A picture is a cine of one frame, turned as its EXIF orientation says and every viewer shows it. Colour becomes luminance (ITU-R
+601). In NIfTI the array axes are (x, y) for a still and (x, y, frame) for a cine; (F, H, W) here is its plain transpose, nothing
+is flipped.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from monai_tavr.cine import Cine, CineError, CineInfo
 from monai_tavr.dicom.door import refusing_damage
 from monai_tavr.dicom.limits import MOST_FRAMES, MOST_PIXELS, inflates_to, plausible_frame
 
-__all__ = ["PICTURE_SUFFIXES", "is_nifti", "is_picture", "open_nifti", "open_pictures"]
+__all__ = ["PICTURE_SUFFIXES", "is_nifti", "is_picture", "open_nifti", "open_pictures", "upright_size"]
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+_TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange rows and columns
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _MOST_BEFORE_ARRAY = 16 << 20  # bytes of a NIfTI header with its extensions
 _MOST_INFLATED = 1032  # bytes that a deflated one can become at all (RFC 1951)
@@ -59,11 +61,17 @@ def open_pictures(paths: list[Path], *, path: Path) -> Cine:
 def _picture_size(path: Path) -> tuple[int, int]:
     """(columns, rows)."""
     with refusing_damage(path, "the picture"), _opened(path) as picture:
-        columns, rows = picture.size
+        columns, rows = upright_size(picture)
         coded = path.stat().st_size
         if not plausible_frame(rows, columns, coded):
             raise CineError(path, f"{columns} x {rows} pixels in {coded} bytes: the picture is damaged; export it again")
         return columns, rows
+
+
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """(columns, rows) of a picture as its EXIF orientation says and people see it."""
+    columns, rows = picture.size
+    return (rows, columns) if picture.getexif().get(ExifTags.Base.Orientation) in _TURNED else (columns, rows)
 
 
 def _opened(path: Path) -> Image.Image:
@@ -78,11 +86,12 @@ class _PictureFrames:
     def __call__(self, index: int) -> np.ndarray:
         path = self._paths[index]
         with refusing_damage(path, "the picture"), _opened(path) as picture:
-            if picture.size != self._size:
+            if upright_size(picture) != self._size:
                 raise CineError(path, "the picture was changed after it was opened; open it again")
             picture.load()
-            deep = picture.mode.startswith(("I", "F"))
-            grey = picture if deep or picture.mode == "L" else picture.convert("L")
+            upright = ImageOps.exif_transpose(picture)
+            deep = upright.mode.startswith(("I", "F"))
+            grey = upright if deep or upright.mode == "L" else upright.convert("L")
             return np.asarray(grey, np.float32)
 
 

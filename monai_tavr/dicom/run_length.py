@@ -1,4 +1,4 @@
-"""RLE frames (PS3.5 G): every segment must hold exactly its byte of every pixel.
+"""RLE frames (PS3.5 G): every segment must hold its byte of every pixel, and nothing beyond but padding.
 
 pydicom's decoders take too many bytes without a word, as where the header states fewer rows than there are, and panic at others.
 """
@@ -37,21 +37,46 @@ def decode_rle(data: bytes, *, rows: int, columns: int, samples: int) -> np.ndar
     bounds = [*offsets[:count], len(data)]
     if bounds[0] != _HEADER or any(a >= b for a, b in pairwise(bounds)):
         raise ValueError("the RLE segments lie outside the data")
-    planes = [_segment(data[a:b], rows * columns) for a, b in pairwise(bounds)]
+    planes = [_segment(data[a:b], rows, columns) for a, b in pairwise(bounds)]
     values = np.stack(planes[::-1], axis=1).reshape(-1)  # least significant byte first
     return values.view(f"<u{samples}").astype(f"u{samples}").reshape(rows, columns)
 
 
-def _segment(data: bytes, pixels: int) -> np.ndarray:
-    """(pixels,) uint8; a segment may end with a byte of padding, and code an odd number of pixels with one more."""
+def _segment(data: bytes, rows: int, columns: int) -> np.ndarray:
+    """(rows * columns,) uint8.
+
+    Encoders pad a segment by some bytes, which may read as runs. A whole row is no padding: the header states too few.
+    """
     from rle.rle import decode_segment
 
+    pixels = rows * columns
     try:
         decoded = decode_segment(data)
-    except ValueError:
-        if not data.endswith(b"\0"):
-            raise
-        decoded = decode_segment(data[:-1])
-    if len(decoded) not in (pixels, pixels + pixels % 2):
-        raise ValueError(f"an RLE segment holds {len(decoded)} of {pixels} pixels")
+    except ValueError:  # the padding ends within a run, or the pixels do
+        decoded = b""
+    if not pixels <= len(decoded) < pixels + columns:
+        end, held = _end_of_pixels(data, pixels)
+        if held >= pixels + columns or (data[end:].strip(b"\0") and len(decoded) >= pixels + columns):
+            raise ValueError(f"an RLE segment holds {max(held, len(decoded))} of {pixels} pixels")
+        decoded = decode_segment(data[:end])
     return np.frombuffer(decoded, np.uint8, pixels)
+
+
+def _end_of_pixels(data: bytes, pixels: int) -> tuple[int, int]:
+    """Offset behind the run that completes the pixels, and how many there are up to it; ValueError where the runs end before."""
+    position, held = 0, 0
+    while held < pixels:
+        if position >= len(data):
+            raise ValueError(f"an RLE segment holds {held} of {pixels} pixels")
+        head = data[position]
+        if head < 128:
+            held += head + 1
+            position += head + 2
+        elif head > 128:
+            held += 257 - head
+            position += 2
+        else:
+            position += 1
+    if position > len(data):
+        raise ValueError(f"the last run of an RLE segment of {pixels} pixels is cut")
+    return position, held

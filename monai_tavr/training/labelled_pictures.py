@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from monai_tavr.dicom.pictures import upright_size
 from monai_tavr.files import creating_folder, write_json_atomically
 from monai_tavr.formats.frames import IMAGE_FOLDERS
 from monai_tavr.formats.label_json import write_label_json
@@ -130,7 +131,7 @@ def _item(folder: Path, out: Path, root: Path, picture: str, label: CineLabel, k
         raise ValueError(f"there is no such picture below {root}")
     try:
         with Image.open(file) as opened:
-            size = opened.size
+            size = upright_size(opened)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise ValueError(f"the picture cannot be read ({type(error).__name__})") from error
     if size != (label.image.columns, label.image.rows):

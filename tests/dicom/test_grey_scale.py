@@ -104,6 +104,23 @@ def test_modality_lut_replaces_the_rescaling() -> None:
     assert _grey(scale, 0, 10, 11, 12, 255) == [1000, 1000, 2000, 4095, 4095]
 
 
+@pytest.mark.parametrize("relationship", ["LOG", "DISP"])
+def test_what_is_stored_for_display_goes_without_modality_lut(relationship: str) -> None:
+    """A descending LUT would turn the picture around; the window is of the stored values."""
+    header = {"ModalityLUTSequence": [_lut(0, 12, list(range(4080, -1, -16)))], "WindowCenter": 128, "WindowWidth": 256}
+    shown = _from(PixelIntensityRelationship=relationship, **header)
+    assert _grey(shown, 0, 128, 255) == [0, 128, 255]
+    assert _grey(_from(PixelIntensityRelationship="LIN", **header), 0, 255) == [4095, 0]
+
+
+def test_a_window_that_shows_one_grey_level_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert _grey(_from(WindowCenter=2000, WindowWidth=200), 0, 255) == [0, 0]
+    assert "the window 2000 / 200 shows one grey level only" in caplog.text
+    caplog.clear()
+    _from(WindowCenter=200, WindowWidth=2)
+    assert caplog.text == ""
+
+
 def test_window_after_a_modality_lut_spans_the_luts_bits() -> None:
     scale = _from(ModalityLUTSequence=[_lut(0, 10, [0, 100, 1023])], WindowCenter=100.5, WindowWidth=201)
     # (100 - 100) / 200 + 0.5 = 0.5 of 1023

@@ -7,17 +7,26 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.encaps import encapsulate
+from pydicom.pixels import get_decoder
 from xa_files import asymmetric_frames
 
-from monai_tavr.dicom.code_stream import read_code_stream
-from monai_tavr.dicom.jpeg import is_complete_jpeg
+from monai_tavr.dicom.code_stream import JPEG_LOSSLESS, read_code_stream
+from monai_tavr.dicom.jpeg import decode_lossless_jpeg, is_complete_jpeg
 from monai_tavr.dicom.writer import SYNTAXES, _encode
 
 END = b"\xff\xd9"
 
 
 def complete(data: bytes) -> bool:
-    return is_complete_jpeg(read_code_stream(data), data)
+    stream = read_code_stream(data)
+    if stream.kind not in JPEG_LOSSLESS:
+        return is_complete_jpeg(stream, data)
+    try:
+        decode_lossless_jpeg(stream, data)
+    except ValueError:
+        return False
+    return True
 
 
 def _jpeg(frame: np.ndarray, **options: int | bool) -> bytes:
@@ -79,5 +88,39 @@ def test_a_stream_of_another_height_is_not(rows: int) -> None:
 def test_colour_and_progressive_pictures_are_not_of_this_kind() -> None:
     frame = asymmetric_frames()[0]
     for other in (_jpeg(np.stack([frame] * 3, axis=2)), _jpeg(frame, progressive=True)):
-        with pytest.raises(ValueError, match="neither a lossless nor a sequential"):
-            complete(other)
+        for read in (is_complete_jpeg, decode_lossless_jpeg):
+            with pytest.raises(ValueError, match=r"no (lossless|sequential) JPEG of one component"):
+                read(read_code_stream(other), other)
+
+
+@pytest.mark.parametrize("name", ["lossless-8", "lossless-10", "lossless-12", "lossless-16", "lossless-edge"])
+def test_lossless_samples_are_those_of_another_decoder(name: str) -> None:
+    """GDCM's, which is libjpeg's; and those that were coded."""
+    data = STREAMS[name]
+    stream = read_code_stream(data)
+    options = {
+        "index": 0,
+        "raw": True,
+        "transfer_syntax_uid": SYNTAXES["jpeg-lossless-sv1"],
+        "pixel_keyword": "PixelData",
+        "rows": stream.rows,
+        "columns": stream.columns,
+        "number_of_frames": 1,
+        "samples_per_pixel": 1,
+        "bits_allocated": 8 if stream.precision <= 8 else 16,
+        "bits_stored": stream.precision,
+        "pixel_representation": 0,
+        "photometric_interpretation": "MONOCHROME2",
+    }
+    other, _ = get_decoder(SYNTAXES["jpeg-lossless-sv1"]).as_array(encapsulate([data]), decoding_plugin="gdcm", **options)
+    np.testing.assert_array_equal(decode_lossless_jpeg(stream, data), other)
+    if name != "lossless-edge":
+        np.testing.assert_array_equal(other, asymmetric_frames(int(name[9:]), count=1, rows=62, columns=91)[0])
+
+
+@pytest.mark.parametrize(("offset", "new"), [(7, predictor) for predictor in range(2, 8)] + [(9, 1), (9, 3)])
+def test_another_predictor_or_point_transform_shows_no_other_picture(offset: int, new: int) -> None:
+    """The grey levels run out of their bits."""
+    data = bytearray(STREAMS["lossless-8"])
+    data[data.index(b"\xff\xda") + offset] = new
+    assert not complete(bytes(data))

@@ -30,6 +30,21 @@ def test_jpeg_is_near_and_upright(tmp_path: Path) -> None:
     assert np.sqrt(np.mean(error**2)) < 3
 
 
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_turned_picture_is_seen_as_people_see_it(tmp_path: Path, colour: bool) -> None:
+    """EXIF orientation 6: what is stored on top is the right side."""
+    stored = np.zeros((16, 24), np.uint8)
+    stored[:8] = 200
+    picture = Image.fromarray(np.repeat(stored[:, :, None], 3, axis=2) if colour else stored)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "a.png", exif=exif)
+    cine = open_cine(tmp_path / "a.png")
+    assert (cine.info.rows, cine.info.columns) == (24, 16)
+    np.testing.assert_array_equal(cine.frame(0), np.rot90(stored, -1))
+    assert cine.frame(0)[12].tolist() == [0] * 8 + [200] * 8
+
+
 def test_colour_becomes_luminance(tmp_path: Path) -> None:
     """ITU-R 601: 0.299 R + 0.587 G + 0.114 B, so 100, 150, 200 make 140.75; a grey picture saved in colour keeps its levels."""
     Image.new("RGB", (4, 3), (100, 150, 200)).save(tmp_path / "a.png")
