@@ -12,9 +12,10 @@ import pytest
     ("command", "action", "precision"),
     [
         ("monai_tavr.commands.predict", [], "auto"),
-        ("monai_tavr.commands.benchmark", [], "auto"),
+        ("monai_tavr.commands.benchmark", ["predict"], "auto"),
         ("label_app.commands.serve", [], "auto"),  # as the app's own configuration
         # what these write down must not depend on the machine
+        ("monai_tavr.commands.benchmark", ["rival"], "fp32"),
         ("monai_tavr.commands.evaluate", [], "fp32"),
         ("monai_tavr.commands.thresholds", [], "fp32"),
         ("monai_tavr.commands.active_learning", ["calibrate"], "fp32"),
