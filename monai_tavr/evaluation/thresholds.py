@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monai_tavr.evaluation.calibration import calibration, fit_platt
-from monai_tavr.evaluation.false_alarms import wilson_interval
+from monai_tavr.evaluation.false_alarms import share_of
 from monai_tavr.keypoints import KeypointSchema, KeypointState
 from monai_tavr.postprocess import KeypointPostprocess, Thresholds
 
@@ -235,8 +235,7 @@ def judge_thresholds(
         return report
     denied = _Predicted.of(negatives)
     alarms = rules.decide(denied.probability, denied.group_probability) & (denied.state == KeypointState.ABSENT)
-    number, n = int(alarms.any(axis=1).sum()), len(denied)
-    report["false_alarms"] = {"n": n, "frames": number, "share": number / n, "interval_95": wilson_interval(number, n)}
+    report["false_alarms"] = {"n": len(denied)} | share_of(alarms.any(axis=1))
     both = shown.joined(denied)
     report["ece"] = {}
     for g, name in enumerate(schema.group_names):

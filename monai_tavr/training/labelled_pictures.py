@@ -24,6 +24,7 @@ from monai_tavr.formats.frames import IMAGE_FOLDERS
 from monai_tavr.formats.label_json import write_label_json
 from monai_tavr.keypoints import Keypoints
 from monai_tavr.label import CineLabel
+from monai_tavr.phantom.root_masks import write_root_masks
 from monai_tavr.training.datasets import SPLITS, split_by_patient
 
 __all__ = ["FRACTIONS", "WrittenDatalist", "write_datalist"]
@@ -158,15 +159,13 @@ def _item(folder: Path, out: Path, root: Path, picture: str, label: CineLabel, k
 
 def _write_mask(folder: Path, mask: np.ndarray | None, picture: str, label: CineLabel) -> dict[str, Any]:
     """The mask's entry in the item, whose file is written. Raises ValueError where it does not fit the picture."""
-    import nibabel  # slow to import
-
     if mask is None:
         return {}
     if mask.shape != (label.image.rows, label.image.columns):
         raise ValueError(f"its mask has {mask.shape[1]} x {mask.shape[0]} pixels, it {label.image.columns} x {label.image.rows}")
     name = f"masks/{picture}.nii.gz"
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(nibabel.Nifti1Image(mask.T[..., None].astype(np.uint8), np.eye(4)), folder / name)
+    write_root_masks(folder / name, mask[None].astype(np.uint8))
     return {"root_mask": name}
 
 
