@@ -1,5 +1,5 @@
 # make run    the viewer on demo studies       (HOST=127.0.0.1 PORT=8000 STUDIES=demo)
-# make test   the whole test suite             (ARGS="-m 'not slow'" for a quick one)
+# make test   the whole test suite             (ARGS="-m 'not slow'" for a quick one, WORKERS=0 for one process)
 # make lint   ruff, mypy, and whether docs/api.md is what the docstrings say
 # make api    write docs/api.md from the docstrings
 # make lock   renew requirements.lock
@@ -7,6 +7,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 STUDIES ?= demo
 ARGS ?=
+WORKERS ?= 2
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,7 +30,7 @@ ifeq ($(STUDIES),demo)
 endif
 
 test: $(INSTALLED) test-tools
-	PATH="$$PATH:/usr/sbin" $(BIN)/python -m pytest $(ARGS)
+	PATH="$$PATH:/usr/sbin" OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
