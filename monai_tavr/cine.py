@@ -66,6 +66,7 @@ class CineInfo:
         series_number: as in the DICOM header.
         instance_number: as in the DICOM header.
         shutter: (left, top, right, bottom) of the rectangular display shutter: first and last shown column and row, from 0.
+        remarks: what whoever looks at the cine should know, as that its window shows nothing.
     """
 
     path: Path
@@ -89,6 +90,7 @@ class CineInfo:
     series_number: int | None = None
     instance_number: int | None = None
     shutter: tuple[int, int, int, int] | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def image_info(self) -> ImageInfo:

@@ -15,7 +15,7 @@ from pydicom.uid import EnhancedXAImageStorage, ExplicitVRLittleEndian
 
 from monai_tavr.dicom.writer import write_xa
 
-DEBIAN_PACKAGES = {"dciodvfy": "dicom3tools", "dcmcjpeg": "dcmtk", "dcmconv": "dcmtk", "dcmdjpeg": "dcmtk"}
+DEBIAN_PACKAGES = {"dciodvfy": "dicom3tools", "dcmcjpeg": "dcmtk", "dcmconv": "dcmtk", "dcmdjpeg": "dcmtk", "dcmj2pnm": "dcmtk"}
 
 
 def asymmetric_frames(bits: int = 8, *, count: int = 5, rows: int = 37, columns: int = 50) -> np.ndarray:

@@ -160,6 +160,8 @@ def _predict_one(job: Job, predictor: KeypointPredictor, args: argparse.Namespac
     from monai_tavr.dicom import open_cine
 
     cine = open_cine(job.source)
+    for remark in cine.info.remarks:
+        print(f"{job.source}: {remark}", file=sys.stderr)
     number = len(cine) if args.frames is None else len(args.frames)
     # disable=None: no bar where nobody watches
     with tqdm(total=number, desc=job.name, unit="frame", leave=False, disable=True if args.quiet else None) as bar:

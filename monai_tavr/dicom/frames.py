@@ -111,13 +111,14 @@ class FrameDecoder:
     def _is_padding(self, end: int, spare: int) -> bool:
         """Whether the bytes behind the last frame are padding (PS3.5 8.1.1), not pixels that the header does not account for.
 
-        With other rows or columns than the header's there would be a row or column more, in every frame.
+        With other rows or columns than the header's there would be a row or column more, in every frame. A row of zeros below
+        a single frame harms no pixel.
         """
         pixel = self._allocated // 8
         if spare < pixel * min(self.rows, self.columns):
             return True
         lines = [self.number_of_frames * pixel * length for length in (self.rows, self.columns)]
-        if spare >= self._bytes_per_frame or not all(spare % line for line in lines):
+        if spare >= self._bytes_per_frame or (self.number_of_frames > 1 and not all(spare % line for line in lines)):
             return False
         return not self._file.read(self._file.pixel_start + end, spare).strip(b"\0")
 

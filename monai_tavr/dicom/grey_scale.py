@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.uid import XRayAngiographicImageStorage, XRayRadiofluoroscopicImageStorage
 
 __all__ = ["GreyScale", "LookupTable", "Window"]
 
 _LOGGER = logging.getLogger(__name__)
 _WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+_CLASSES_WITHOUT_LUT = (XRayAngiographicImageStorage, XRayRadiofluoroscopicImageStorage)
 _FOR_DISPLAY = ("LOG", "DISP")  # pixel intensity relationships of stored values that are meant to be looked at
 
 
@@ -121,6 +123,14 @@ class GreyScale:
         """The smallest stored value."""
         return -(1 << (self.bits_stored - 1)) if self.signed else 0
 
+    @property
+    def remark(self) -> str | None:
+        """What whoever looks at the frames should know; None where there is nothing to say."""
+        if self.voi is None and self.window is not None and np.ptp(self.table()) == 0:
+            shown = f"the window {self.window.center:g} / {self.window.width:g} shows one grey level only"
+            return f"{shown}: nothing can be seen or found; correct WindowCenter and WindowWidth"
+        return None
+
     def apply(self, stored: np.ndarray, *, voi: bool = True) -> np.ndarray:
         """Grey levels of stored values.
 
@@ -152,20 +162,21 @@ class GreyScale:
     def from_dicom(cls, value: Callable[[str], Any], *, little_endian: bool = True) -> GreyScale:
         """From the header; ``value`` gives an attribute of the frame by its keyword, None where it is missing or empty.
 
-        Where PixelIntensityRelationship is LOG or DISP, the modality LUT leads back to beam intensity (PS3.3 C.8.7.1.1.2):
-        viewers leave it out, and windows are of the stored values. A window that shows one grey level only is said in the log.
+        The modality LUT of XA and XRF images, and of others whose PixelIntensityRelationship is LOG or DISP, leads back to beam
+        intensity (PS3.3 C.8.7.1.1.2): viewers leave it out, and windows are of the stored values.
 
         Raises:
             ValueError: an attribute makes no sense; names it.
         """
         signed = value("PixelRepresentation") == 1
         slope, intercept = _number(value, "RescaleSlope"), _number(value, "RescaleIntercept")
-        for_display = str(value("PixelIntensityRelationship") or "").upper() in _FOR_DISPLAY
-        modality = None if for_display else _lut(value, "ModalityLUTSequence", signed, little_endian)
         if slope == 0:
             raise ValueError("RescaleSlope is 0: every pixel would get the same grey level")
+        for_display = str(value("PixelIntensityRelationship") or "").strip().upper() in _FOR_DISPLAY
+        without_lut = for_display or value("SOPClassUID") in _CLASSES_WITHOUT_LUT
+        modality = None if without_lut else _lut(value, "ModalityLUTSequence", signed, little_endian)
         values_may_be_negative = modality is None and (signed or (intercept or 0.0) < 0)
-        scale = cls(
+        return cls(
             bits_stored=int(value("BitsStored")),
             signed=signed,
             slope=1.0 if slope is None else slope,
@@ -175,10 +186,6 @@ class GreyScale:
             window=_window(value),
             inverted=value("PhotometricInterpretation") == "MONOCHROME1",
         )
-        if scale.window is not None and scale.voi is None and np.ptp(scale.table()) == 0:
-            center, width = scale.window.center, scale.window.width
-            _LOGGER.warning("the window %g / %g shows one grey level only: nothing can be seen, or found, there", center, width)
-        return scale
 
 
 @lru_cache(maxsize=32)

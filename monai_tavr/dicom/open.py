@@ -75,8 +75,8 @@ def find_cines(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]])
     """Everything below the given folders that `open_cine` takes: sorted, each once.
 
     A folder whose DICOM files are the single frames of one series stands for its files. Other DICOM objects (reports, CT) are
-    left out, and so are files of other kinds and DICOM without its preamble; damaged X-ray files stay in, so that opening them
-    tells. A path that is no folder is returned as it is.
+    left out, and so are files of other kinds; damaged X-ray files stay in, so that opening them tells. A path that is no folder
+    is returned as it is.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found: set[Path] = set()
@@ -182,13 +182,14 @@ def _series_cine(folder: Path, files: list[DicomFile], voi: bool) -> Cine:
         sop_instance_uid=None,
         frame_sop_instance_uids=tuple(i.sop_instance_uid or "" for i in infos),
         instance_number=None,
+        remarks=frames.remarks,
     )
     return Cine(info, frames)
 
 
 def _dicom_cine(file: DicomFile, voi: bool) -> Cine:
     frames = DicomFrames([file], voi)  # proves that the pixels are there, before anything is made for each frame
-    return Cine(_info(file), frames)
+    return Cine(replace(_info(file), remarks=frames.remarks), frames)
 
 
 def _info(file: DicomFile) -> CineInfo:
@@ -210,6 +211,13 @@ class DicomFrames:
     def __call__(self, index: int) -> np.ndarray:
         places, table = self.tabled(index)
         return table.take(places)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be said of the first frame's grey scale."""
+        with refusing_damage(self._files[0].path, "the DICOM header"):
+            remark = self._grey_scale(0, 0).remark if self._voi else None
+        return () if remark is None else (remark,)
 
     def tabled(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """A frame as places (H, W), uint8 or uint16, in a table (2^bits,) of float32 grey levels: a quarter of the bytes.

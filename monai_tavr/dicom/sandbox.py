@@ -70,6 +70,7 @@ class Sandbox:
             "path": Path(info["path"]),
             "frame_times": None if times is None else np.array(times, np.float64),
             "frame_sop_instance_uids": tuple(info["frame_sop_instance_uids"]),
+            "remarks": tuple(info["remarks"]),
         }
         opened = {"do": "frame", "paths": names, "voi": voi, "stamps": reply["stamps"]}
 

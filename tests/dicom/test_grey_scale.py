@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import XRayAngiographicImageStorage, XRayRadiofluoroscopicImageStorage
 from xa_files import item
 
 from monai_tavr.dicom.grey_scale import GreyScale, LookupTable, Window
@@ -113,12 +114,19 @@ def test_what_is_stored_for_display_goes_without_modality_lut(relationship: str)
     assert _grey(_from(PixelIntensityRelationship="LIN", **header), 0, 255) == [4095, 0]
 
 
-def test_a_window_that_shows_one_grey_level_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    assert _grey(_from(WindowCenter=2000, WindowWidth=200), 0, 255) == [0, 0]
-    assert "the window 2000 / 200 shows one grey level only" in caplog.text
-    caplog.clear()
-    _from(WindowCenter=200, WindowWidth=2)
-    assert caplog.text == ""
+@pytest.mark.parametrize("sop_class", [XRayAngiographicImageStorage, XRayRadiofluoroscopicImageStorage])
+def test_a_modality_lut_of_xa_is_not_for_display_whatever_the_relationship(sop_class: str) -> None:
+    lut = _lut(0, 12, list(range(4080, -1, -16)))
+    assert _grey(_from(SOPClassUID=sop_class, ModalityLUTSequence=[lut]), 0, 128, 255) == [0, 128, 255]
+    assert _grey(_from(SOPClassUID=sop_class, RescaleSlope=2, RescaleIntercept=-10), 0, 128) == [-10, 246]
+
+
+def test_a_window_that_shows_one_grey_level_is_said() -> None:
+    scale = _from(WindowCenter=2000, WindowWidth=200)
+    assert _grey(scale, 0, 255) == [0, 0]
+    assert "the window 2000 / 200 shows one grey level only" in str(scale.remark)
+    assert _from(WindowCenter=200, WindowWidth=2).remark is None
+    assert _from().remark is None
 
 
 def test_window_after_a_modality_lut_spans_the_luts_bits() -> None:

@@ -89,6 +89,16 @@ def test_padding_behind_raw_pixels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_cine(tmp_path / "a.dcm").frames(), FRAMES)
 
 
+def test_rows_of_zeros_are_padding_behind_a_single_frame_only(tmp_path: Path) -> None:
+    """Behind several they may be the header's fault: with 47 rows instead of 48 every frame but the first would be shifted."""
+    write_xa(tmp_path / "a.dcm", FRAMES[:1])
+    set_pixels(tmp_path / "a.dcm", FRAMES[:1].tobytes() + bytes(2 * 64))
+    np.testing.assert_array_equal(open_cine(tmp_path / "a.dcm").frames(), FRAMES[:1])
+    write_xa(tmp_path / "b.dcm", FRAMES)
+    set_pixels(tmp_path / "b.dcm", FRAMES.tobytes() + bytes(4 * 64))
+    assert "the header does not describe its pixels" in refusal(tmp_path / "b.dcm")
+
+
 def test_an_offset_table_of_one_zero_beside_four_frames(tmp_path: Path) -> None:
     write_xa(tmp_path / "whole.dcm", FRAMES, syntax="jpeg-baseline")
     odd = coded_file(tmp_path / "odd.dcm", "jpeg-baseline", lambda f: f, has_bot=False)

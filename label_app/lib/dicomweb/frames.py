@@ -11,19 +11,19 @@ from functools import lru_cache
 from typing import BinaryIO
 
 import numpy as np
-import pydicom
 from PIL import Image
-from pydicom.encaps import get_frame
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
 
 from label_app.lib.images.cine_files import open_instances, samples_of
 from label_app.lib.images.study_index import Instance, whole
-from monai_tavr.dicom.header import read_header
+from monai_tavr.dicom.file import DicomFile
+from monai_tavr.dicom.fragments import index_fragments
+from monai_tavr.dicom.header import enter_pixel_data, read_header
 from monai_tavr.files import FileStamp
 
 __all__ = ["media_type", "rendered_frame", "stored_frame"]
 
-_OFFSET_TABLES = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+_STRUCTURE = ("NumberOfFrames", "Rows", "Columns", "BitsAllocated", "ExtendedOffsetTable")  # what tells the frames apart
 _MEDIA_TYPES = {  # PS3.18 table 8.7.3-5
     RLELossless: "image/dicom-rle",
     "1.2.840.10008.1.2.4.80": "image/jls",
@@ -64,16 +64,14 @@ def stored_frame(instance: Instance, index: int) -> tuple[bytes, str]:
             stamp = FileStamp.of_stream(stream)
         return _complete(_inflated(instance, stamp)[index * length : (index + 1) * length], length), ExplicitVRLittleEndian
     with instance.opened() as stream:
-        dataset = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(_OFFSET_TABLES))
-        _enter_pixel_data(stream, syntax)
+        dataset, _ = read_header(stream, specific_tags=_STRUCTURE)
+        vr, pixel_length = enter_pixel_data(stream, little_endian=True)
+        if not vr:
+            raise ValueError("the file has no pixel data")
         if syntax.is_encapsulated:
-            tables = [dataset.get(keyword) for keyword in _OFFSET_TABLES]
-            extended = (tables[0], tables[1]) if all(tables) else None
-            try:
-                frame = get_frame(stream, index, extended_offsets=extended, number_of_frames=instance.number_of_frames)
-            except Exception as error:
-                raise ValueError(f"frame {index} cannot be found in the pixel data: {error}") from error
-            return frame, str(syntax)
+            stamp, start = FileStamp.of_stream(stream), stream.tell()
+            fragments = index_fragments(DicomFile(instance.path, dataset, syntax, vr, start, pixel_length, stamp))
+            return b"".join(_read(stream, *fragment) for fragment in fragments[index]), str(syntax)
         length = _native_length(instance)
         stream.seek(index * length, io.SEEK_CUR)
         frame = _complete(stream.read(length), length)
@@ -95,11 +93,9 @@ def rendered_frame(instance: Instance, index: int, *, image_format: str = "JPEG"
     return stream.getvalue()
 
 
-def _enter_pixel_data(stream: BinaryIO, syntax: UID) -> None:
-    """From the tag of Pixel Data, where reading of the header stopped, to its first byte."""
-    head = stream.read(8 if syntax.is_implicit_VR else 12)  # tag, (VR, two reserved bytes,) length of four bytes
-    if head[:4] != (b"\xe0\x7f\x10\x00" if syntax.is_little_endian else b"\x7f\xe0\x00\x10"):
-        raise ValueError("the file has no pixel data")
+def _read(stream: BinaryIO, start: int, length: int) -> bytes:
+    stream.seek(start)
+    return stream.read(length)
 
 
 def _native_length(instance: Instance) -> int:
@@ -121,5 +117,6 @@ def _inflated(instance: Instance, stamp: FileStamp) -> bytes:
     """The pixel data of a deflated file."""
     with instance.opened() as stream:
         _, inflated = read_header(stream)
-        _enter_pixel_data(inflated, ExplicitVRLittleEndian)
+        if not enter_pixel_data(inflated, little_endian=True)[0]:
+            raise ValueError("the file has no pixel data")
         return inflated.read()

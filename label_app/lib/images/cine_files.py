@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import zlib
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from monai_tavr.dicom.sandbox import Sandbox
 from monai_tavr.files import FileStamp
 
 __all__ = ["UNREADABLE", "open_instances", "reason_of", "samples_of"]
+
+logger = logging.getLogger(__name__)
 
 _OPEN_CINES = 4  # each keeps its last frames: 32 MiB of 1024 x 1024 pixels
 _SANDBOX = Sandbox()  # its processes start with the first image that somebody looks at
@@ -59,6 +62,8 @@ def _open(files: tuple[tuple[Path, FileStamp, str], ...]) -> Cine:
     for (path, stamp, sop_uid), found in zip(files, info.frame_sop_instance_uids or [info.sop_instance_uid], strict=True):
         if found != sop_uid or FileStamp.of(path) != stamp:
             raise CineError(path, REPLACED)
+    for remark in info.remarks:
+        logger.warning("instance %s: %s", files[0][2], remark)
     return cine
 
 

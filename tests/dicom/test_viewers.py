@@ -1,0 +1,93 @@
+"""Frames are what viewers show: DCMTK's pictures over what decides about grey levels, and each decoder beside the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.dataset import Dataset
+from xa_files import asymmetric_frames, item, run_tool, write_edited
+
+from monai_tavr.dicom import frames as dicom_frames
+from monai_tavr.dicom import open_cine
+from monai_tavr.dicom.writer import SYNTAXES, write_xa
+
+RAMP = np.tile(np.arange(256, dtype=np.uint8), (1, 4, 1))
+FALLING = [int(4095 * (1 - i / 255) ** 2) for i in range(256)]
+
+
+@pytest.mark.parametrize("shape", [None, "with the photometric interpretation"])
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("window", [None, (128, 256), (64, 64)])
+@pytest.mark.parametrize("relationship", [None, "LOG", "DISP", "LIN", "no LUT"])
+def test_grey_levels_are_those_of_dcmtk(
+    tmp_path: Path, relationship: str | None, window: tuple[int, int] | None, photometric: str, shape: str | None
+) -> None:
+    """A falling modality LUT of 12 bits would turn the picture around; XA is shown without it.
+
+    Where PresentationLUTShape contradicts the photometric interpretation DCMTK follows the one and OHIF the other: not compared.
+    """
+
+    def change(ds: Dataset) -> None:
+        if relationship != "no LUT":
+            ds.ModalityLUTSequence = [item(LUTDescriptor=[256, 0, 12], ModalityLUTType="US", LUTData=FALLING)]
+            ds["ModalityLUTSequence"].value[0]["LUTData"].VR = "US"
+        if relationship not in (None, "no LUT"):
+            ds.PixelIntensityRelationship = relationship
+        ds.PhotometricInterpretation = photometric
+        ds.WindowCenter, ds.WindowWidth = window or (None, None)
+        if shape:
+            ds.PresentationLUTShape = "INVERSE" if photometric == "MONOCHROME1" else "IDENTITY"
+
+    path = write_edited(tmp_path / "a.dcm", change, RAMP)
+    assert run_tool("dcmj2pnm", *(["+Wi", "1"] if window else []), "+on", path, tmp_path / "a.png") == ""
+    shown = np.asarray(Image.open(tmp_path / "a.png"), np.float32)
+    np.testing.assert_allclose(open_cine(path).frame(0), shown, atol=2)
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+@pytest.mark.parametrize("syntax", ["jpeg-ls", "jpeg-ls-near"])
+def test_both_decoders_of_jpeg_ls_agree(tmp_path: Path, syntax: str, bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_xa(tmp_path / "a.dcm", asymmetric_frames(bits, count=2), syntax=syntax, bits_stored=bits)
+    _compare(tmp_path / "a.dcm", SYNTAXES[syntax], monkeypatch, within=0)
+
+
+@pytest.mark.parametrize("option", ["+eb", "+ee"])
+def test_both_decoders_of_lossy_jpeg_agree(tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within what two roundings of the cosine transform may differ."""
+    write_xa(tmp_path / "raw.dcm", asymmetric_frames(count=2, rows=64, columns=80))
+    assert run_tool("dcmcjpeg", option, "+q", "95", "+un", tmp_path / "raw.dcm", tmp_path / "a.dcm") == ""
+    _compare(tmp_path / "a.dcm", str(open_cine(tmp_path / "a.dcm").info.transfer_syntax_uid), monkeypatch, within=2)
+
+
+def test_lossy_jpeg_of_12_bits_is_what_dcmtk_decodes(tmp_path: Path) -> None:
+    """pydicom's door to GDCM has no 12-bit JPEG Extended: there is one decoder here, and DCMTK's to compare with."""
+    write_xa(tmp_path / "raw.dcm", asymmetric_frames(12, count=2, rows=64, columns=80), bits_stored=12)
+    assert run_tool("dcmcjpeg", "+ee", "+q", "95", "+un", tmp_path / "raw.dcm", tmp_path / "a.dcm") == ""
+    assert run_tool("dcmdjpeg", tmp_path / "a.dcm", tmp_path / "b.dcm") == ""
+    ours, theirs = (open_cine(tmp_path / name, voi=False).frames() for name in ("a.dcm", "b.dcm"))
+    assert np.abs(ours - theirs).max() <= 2
+
+
+def _compare(path: Path, syntax: str, monkeypatch: pytest.MonkeyPatch, *, within: int) -> None:
+    found = []
+    plugins = dicom_frames._PLUGINS[syntax]
+    assert len(plugins) == 2
+    for plugin in plugins:
+        monkeypatch.setitem(dicom_frames._PLUGINS, syntax, (plugin,))
+        found.append(open_cine(path).frames())
+    assert np.abs(found[0] - found[1]).max() <= within
+    assert np.ptp(found[0]) > 100
+
+
+@pytest.mark.parametrize("predictor", range(1, 8))
+@pytest.mark.parametrize("transform", [0, 2])
+def test_every_predictor_and_point_transform_of_another_encoder(tmp_path: Path, predictor: int, transform: int) -> None:
+    """A point transform of 2 drops the two lowest bits; the decoder puts zeros in their place."""
+    frames = asymmetric_frames(12, count=1, rows=40, columns=56)
+    write_xa(tmp_path / "raw.dcm", frames, bits_stored=12)
+    options = ["+el", "+sv", str(predictor), "+pt", str(transform), "+un"]
+    assert run_tool("dcmcjpeg", *options, tmp_path / "raw.dcm", tmp_path / "a.dcm") == ""
+    np.testing.assert_array_equal(open_cine(tmp_path / "a.dcm", voi=False).frames(), frames >> transform << transform)
