@@ -29,7 +29,6 @@ __all__ = [
     "NUM_ROOT_MAPS",
     "SPREAD",
     "STATE",
-    "UNKNOWN",
     "VISIBILITY",
     "Decoded",
     "KeypointCodec",
@@ -42,7 +41,6 @@ __all__ = [
 X, Y, VISIBILITY, SPREAD = 0, 1, 2, 3  # columns of a network's output
 NUM_COLUMNS = 4
 NUM_ROOT_MAPS = 2  # rows of the aortic root, in training only: its region, its boundary
-UNKNOWN = 255  # in a mask of the aortic root: nobody has looked
 STATE = 2  # column of a target that holds a KeypointState
 
 

@@ -17,13 +17,13 @@ import numpy as np
 
 from monai_tavr.dicom.writer import XAHeader, write_xa
 from monai_tavr.formats.label_json import write_label_json
+from monai_tavr.formats.root_masks import write_root_masks
 from monai_tavr.keypoints import TAVR11, KeypointSchema
 from monai_tavr.label import CineLabel, ImageInfo
 from monai_tavr.phantom.backgrounds import list_backgrounds, load_background
 from monai_tavr.phantom.presets import preset_named
 from monai_tavr.phantom.procedure import CinePlan, Patient, plan_cine
 from monai_tavr.phantom.render import render_cine
-from monai_tavr.phantom.root_masks import write_root_masks
 from monai_tavr.phantom.seeding import child_seed
 from monai_tavr.uids import PHANTOM, derived_uid
 

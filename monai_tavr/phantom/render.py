@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 
+from monai_tavr.formats.root_masks import OUTSIDE, ROOT, UNKNOWN
 from monai_tavr.keypoints import Keypoints
 from monai_tavr.phantom.anatomy import Anatomy
 from monai_tavr.phantom.background import Background, render_layers
@@ -24,7 +25,6 @@ from monai_tavr.phantom.detector import expose
 from monai_tavr.phantom.devices import PlacedDevices, place_devices
 from monai_tavr.phantom.landmarks import CONTRAST_RISE, COVER, ROOT_POINTS, contrast_rise, keypoints_of_frame, root_ends
 from monai_tavr.phantom.procedure import CinePlan
-from monai_tavr.phantom.root_masks import OUTSIDE, ROOT, UNKNOWN
 from monai_tavr.phantom.seeding import child_seed
 from monai_tavr.phantom.shading import draw_shading
 
@@ -41,7 +41,7 @@ class FrameLayers:
         devices: (H, W) attenuation of the devices.
         keypoints: visible points in pixels.
         rise: how much contrast darkens the inside of the root's outline.
-        root_mask: (H, W) uint8 mask of the opacified root (see :mod:`monai_tavr.phantom.root_masks`).
+        root_mask: (H, W) uint8 mask of the opacified root (see :mod:`monai_tavr.formats.root_masks`).
     """
 
     camera: Camera
@@ -59,7 +59,7 @@ class RenderedCine:
     Attributes:
         frames: (F, H, W) grey levels, uint8, or uint16 with 12 bits.
         keypoints: those of each of the F frames.
-        root_masks: (F, H, W) uint8 masks of the opacified root (see :mod:`monai_tavr.phantom.root_masks`).
+        root_masks: (F, H, W) uint8 masks of the opacified root (see :mod:`monai_tavr.formats.root_masks`).
     """
 
     frames: np.ndarray

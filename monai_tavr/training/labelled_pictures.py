@@ -22,9 +22,9 @@ from monai_tavr.dicom.pictures import upright_size
 from monai_tavr.files import creating_folder, write_json_atomically
 from monai_tavr.formats.frames import IMAGE_FOLDERS
 from monai_tavr.formats.label_json import write_label_json
+from monai_tavr.formats.root_masks import write_root_masks
 from monai_tavr.keypoints import Keypoints
 from monai_tavr.label import CineLabel
-from monai_tavr.phantom.root_masks import write_root_masks
 from monai_tavr.training.datasets import SPLITS, split_by_patient
 
 __all__ = ["FRACTIONS", "WrittenDatalist", "write_datalist"]

@@ -27,7 +27,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from monai_tavr.codec import NUM_COLUMNS, NUM_ROOT_MAPS, STATE, UNKNOWN, VISIBILITY, X, Y, encode_heatmap
+from monai_tavr.codec import NUM_COLUMNS, NUM_ROOT_MAPS, STATE, VISIBILITY, X, Y, encode_heatmap
+from monai_tavr.formats.root_masks import UNKNOWN
 from monai_tavr.keypoints import KeypointSchema, KeypointState, load_schema
 
 __all__ = ["GroupedKeypointLoss", "focal_loss", "wing_loss"]

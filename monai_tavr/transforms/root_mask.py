@@ -1,7 +1,7 @@
 """The aortic root's mask of a frame, as what a network learns beside the points.
 
-A mask file is NIfTI (``.nii.gz``), uint8 (columns, rows, frames): 0 outside, 1 the root, 255 unknown. `monai-tavr phantom
---root-masks` writes them; a datalist's item names its own under ``root_mask``.
+Mask files are those of :mod:`monai_tavr.formats.root_masks`. `monai-tavr phantom --root-masks` writes them; a datalist's item
+names its own under ``root_mask``.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.data.utils import to_affine_nd
 from monai.transforms import Transform
-from nibabel.filebasedimages import ImageFileError
 
-from monai_tavr.codec import UNKNOWN
 from monai_tavr.files import FileStamp
+from monai_tavr.formats.root_masks import UNKNOWN, read_root_masks
 from monai_tavr.transforms.points import FIELD
 
 __all__ = ["EncodeRootMaskd", "LoadRootMaskd"]
@@ -28,14 +26,8 @@ __all__ = ["EncodeRootMaskd", "LoadRootMaskd"]
 
 @lru_cache(maxsize=2)
 def _masks(path: str, stamp: FileStamp) -> np.ndarray:
-    """(columns, rows, frames) uint8 of a file; frames of one file follow one another."""
-    try:
-        masks = np.asarray(nib.load(path).dataobj)
-    except (OSError, ValueError, ImageFileError) as error:
-        raise ValueError(f"{path}: no mask of the aortic root (NIfTI) can be read there: {error}") from error
-    if masks.ndim != 3 or masks.dtype != np.uint8:
-        raise ValueError(f"{path}: masks are uint8 (columns, rows, frames), got {masks.dtype} {masks.shape}")
-    return masks
+    """(frames, rows, columns) uint8 of a file; frames of one file follow one another."""
+    return read_root_masks(path)
 
 
 class LoadRootMaskd(Transform):
@@ -61,9 +53,9 @@ class LoadRootMaskd(Transform):
         if not path.is_file():
             raise ValueError(f"{path}: no such mask of the aortic root")
         masks = _masks(str(path), FileStamp.of(path))
-        if not 0 <= frame < masks.shape[2]:
-            raise ValueError(f"{path}: frame {frame} asked for, but the file has {masks.shape[2]} frame(s)")
-        native = masks[:, :, frame].T
+        if not 0 <= frame < len(masks):
+            raise ValueError(f"{path}: frame {frame} asked for, but the file has {len(masks)} frame(s)")
+        native = masks[frame]
         # the fit resizes and shifts along the axes only: rows and columns are looked up one by one, the nearest pixel of each
         inside, source = [], []
         for axis, (length, size) in enumerate(zip(fitted.shape, native.shape, strict=True)):

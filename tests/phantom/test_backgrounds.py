@@ -11,6 +11,7 @@ from PIL import Image
 
 from monai_tavr.dicom import open_cine
 from monai_tavr.formats.label_json import read_label_json
+from monai_tavr.formats.root_masks import OUTSIDE, ROOT, UNKNOWN
 from monai_tavr.keypoints import TAVR11, KeypointState
 from monai_tavr.phantom.backgrounds import RealBackground, list_backgrounds, load_background
 from monai_tavr.phantom.contrast import ContrastState
@@ -19,7 +20,6 @@ from monai_tavr.phantom.landmarks import ROOT_POINTS
 from monai_tavr.phantom.presets import preset_named
 from monai_tavr.phantom.procedure import plan_cine, sample_patient
 from monai_tavr.phantom.render import render_cine
-from monai_tavr.phantom.root_masks import OUTSIDE, ROOT, UNKNOWN
 
 
 def flat(level: float = 150.0, *, gain: float = 100.0, veil: float = 0.0, noise: float = 0.0, size: int = 64) -> RealBackground:

@@ -14,11 +14,11 @@ from monai_tavr.commands.phantom import add_arguments, run
 from monai_tavr.dicom import find_cines
 from monai_tavr.dicom.writer import SYNTAXES
 from monai_tavr.formats.label_json import read_label_json
+from monai_tavr.formats.root_masks import OUTSIDE, ROOT, UNKNOWN
 from monai_tavr.keypoints import KeypointSchema, KeypointState, load_schema
 from monai_tavr.phantom import generate
 from monai_tavr.phantom.generate import generate_dataset, split_of_patient
 from monai_tavr.phantom.procedure import sample_patient
-from monai_tavr.phantom.root_masks import OUTSIDE, ROOT, UNKNOWN
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from monai_tavr.formats.root_masks import OUTSIDE, ROOT, UNKNOWN
 from monai_tavr.phantom.collimator import Collimator
 from monai_tavr.phantom.contrast import ContrastState
 from monai_tavr.phantom.landmarks import CONTRAST_RISE
 from monai_tavr.phantom.presets import preset_named
 from monai_tavr.phantom.procedure import plan_cine, sample_patient
 from monai_tavr.phantom.render import frame_layers, render_cine
-from monai_tavr.phantom.root_masks import OUTSIDE, ROOT, UNKNOWN
 
 TAVR81 = preset_named("tavr81")
 STILL = {"root": 0.0, "beat": 0.0, "breath": 0.0}

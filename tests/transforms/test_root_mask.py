@@ -11,7 +11,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, Flipd, RandAffined
 
-from monai_tavr.codec import UNKNOWN
+from monai_tavr.formats.root_masks import UNKNOWN
 from monai_tavr.transforms import EncodeRootMaskd, FitFramesd, LoadRootMaskd
 from monai_tavr.transforms.points import FIELD
 
