@@ -68,6 +68,13 @@ def test_the_points_of_a_file_go_to_its_name(call, tmp_path):
         assert k.labelled.all()
 
 
+def test_a_window_that_shows_nothing_is_said(call, tmp_path):
+    write_xa(tmp_path / "a.dcm", FRAMES[:1], header=XAHeader(window=(2000, 200)))
+    code, _, err = call("predict", tmp_path / "a.dcm", "--out", tmp_path / "out")
+    assert code == 0
+    assert f"{tmp_path}/a.dcm: the window 2000 / 200 shows one grey level only" in err
+
+
 def test_folders_series_and_pictures(call, tmp_path):
     cine(tmp_path / "in" / "deep" / "run.dcm")
     for n in range(3):

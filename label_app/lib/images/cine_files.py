@@ -63,7 +63,7 @@ def _open(files: tuple[tuple[Path, FileStamp, str], ...]) -> Cine:
         if found != sop_uid or FileStamp.of(path) != stamp:
             raise CineError(path, REPLACED)
     for remark in info.remarks:
-        logger.warning("instance %s: %s", files[0][2], remark)
+        logger.warning("an image: %s", remark)  # which one the page says, to who looks at it
     return cine
 
 

@@ -34,7 +34,7 @@ def image_router(index: StudyIndex, store: LabelStore, patients: PatientKeys) ->
     @router.get("/tavr/images/{name}")
     def image(name: str) -> dict[str, Any]:
         """The registered image that an instance belongs to; which instance and frame (0-based) each of its frames is; the block
-        ``image`` of its label file.
+        ``image`` of its label file; remarks for whoever looks at it.
         """
         entry = registered_image(index, name)
         counted = [(i.sop_uid, f) for i in entry.instances for f in range(i.number_of_frames)]
@@ -43,7 +43,7 @@ def image_router(index: StudyIndex, store: LabelStore, patients: PatientKeys) ->
             "study": entry.instances[0].study_uid,
             "series": entry.instances[0].series_uid,
             "frames": [{"sop_instance_uid": sop, "frame": f} for sop, f in counted],
-            "image": _image_block(entry),
+            **_what_the_file_says(entry),
         }
 
     @router.get("/tavr/frames/{name}/{frame}.png")
@@ -76,10 +76,10 @@ def _listed(entry: ImageEntry, store: LabelStore, patients: PatientKeys) -> dict
     }
 
 
-def _image_block(entry: ImageEntry) -> dict[str, Any] | None:
-    """What a label file says of the image; None where the file cannot be read."""
+def _what_the_file_says(entry: ImageEntry) -> dict[str, Any]:
+    """``image``, None where the file cannot be read, and ``remarks``."""
     try:
-        info = open_instances(entry.instances).info.image_info
+        info = open_instances(entry.instances).info
     except (ValueError, OSError):
-        return None
-    return image_to_dict(info)
+        return {"image": None, "remarks": []}
+    return {"image": image_to_dict(info.image_info), "remarks": list(info.remarks)}

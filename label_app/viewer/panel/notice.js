@@ -10,8 +10,9 @@ export function buildNotice(session) {
   const node = element('div', { className: 'tavr-notice' }, doubt, text, conflict.node);
   const update = () => {
     const isUnsure = session.document?.isUnsure(session.frame) ?? false;
-    doubt.hidden = !isUnsure;
-    setText(doubt, isUnsure ? UNSURE : '');
+    const doubts = [...(session.image?.remarks ?? []), ...(isUnsure ? [UNSURE] : [])];
+    doubt.hidden = !doubts.length;
+    setText(doubt, doubts.join('. '));
     const [kind, words] = whatToSay(session);
     text.className = `tavr-note ${kind}`;
     text.setAttribute('role', kind === 'error' ? 'alert' : 'status');

@@ -53,7 +53,7 @@ export class Server {
     return this.#ask('/tavr/status');
   }
 
-  /** The registered image that an instance (or an id) means: {id, study, series, image, frames: [{sop_instance_uid, frame}]}. */
+  /** The registered image that an instance or an id means: {id, study, series, image, remarks, frames: [{sop_instance_uid, frame}]}. */
   image(name) {
     return this.#ask(`/tavr/images/${encodeURIComponent(name)}`);
   }

@@ -40,6 +40,7 @@ export class FakeServer {
   task = null;
   sample = { id: 'cine-1', frame: 7, reason: 'the model is least sure here', remaining: 12 };
   archive = undefined; // how far the label is on its way to the PACS; there is none
+  remarks = []; // of the image
   unsure = []; // frames that the model is not sure are of a TAVR
   held = null; // a promise that answers wait for
   roles = ['annotator', 'reviewer', 'admin'];
@@ -71,7 +72,7 @@ export class FakeServer {
     const id = name.replace('sop-of-', '');
     const image = { rows: 512, columns: 512, number_of_frames: this.frames };
     const frames = Array.from({ length: this.frames }, (_, frame) => ({ sop_instance_uid: `sop-of-${id}`, frame }));
-    return this.#answer('image', [name], () => ({ id, study: 's', series: 'r', image, frames }));
+    return this.#answer('image', [name], () => ({ id, study: 's', series: 'r', image, remarks: this.remarks, frames }));
   }
 
   predict(id, frames, { groups, signal }) {

@@ -126,6 +126,17 @@ def test_a_frame_that_may_be_of_something_else_is_said_so_until_a_person_has_loo
     expect(doubt).to_be_hidden()
 
 
+def test_what_is_to_be_known_of_the_image_stays_on_the_panel(page: Page) -> None:
+    words = "the window 2000 / 200 shows one grey level only"
+    begin(page, 3, setup=f"server.remarks = ['{words}']; server.unsure = [1];")
+    doubt = page.locator("[data-tavr=unsure]")
+    expect(doubt).to_have_text(words)
+    page.keyboard.press("p")
+    said(page, "3 frames predicted.")
+    page.keyboard.press("ArrowRight")
+    expect(doubt).to_have_text(f"{words}. Model not sure this is a TAVR frame")
+
+
 def test_sixty_frames_take_at_most_33_actions(page: Page) -> None:
     """Predict, correct seven key frames, track between them, accept, submit."""
     begin(page, 60)
