@@ -23,6 +23,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from monai_tavr.cine import CineInfo
+from monai_tavr.dicom.pictures import upright_size
 from monai_tavr.files import replacing
 from monai_tavr.formats.checks import number
 from monai_tavr.formats.frames import (
@@ -165,7 +166,7 @@ def _number(cell: str, place: str) -> float | None:
 
 
 def _size(picture: str | None, path: Path, place: str) -> tuple[int, int]:
-    """(rows, columns) of a picture on the disk, beside the table or below the project that the table is of."""
+    """(rows, columns) of an upright picture on the disk, beside the table or below the project that the table is of."""
     candidates = [root / picture for root in (path.parent, *path.parent.parents[:2])] if picture else []
     if picture:
         candidates.append(path.parent / PurePosixPath(picture).name)
@@ -174,7 +175,7 @@ def _size(picture: str | None, path: Path, place: str) -> tuple[int, int]:
         if found is None:
             raise ValueError(f"{place}: a table says no sizes and its picture is not there; give the image that was labelled")
         with Image.open(found) as opened:
-            columns, rows = opened.size
+            columns, rows = upright_size(opened)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise ValueError(f"{place}: the picture cannot be read ({type(error).__name__})") from error
     return rows, columns

@@ -9,10 +9,13 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from formats_example import cine, file_of, label
+from PIL import ExifTags, Image
 
 from monai_tavr.cli import main
+from monai_tavr.dicom import open_cine
 from monai_tavr.formats import FORMATS, LOSSES, Format, LossWarning
 from monai_tavr.formats.guess import format_of_name, guess_format
 from monai_tavr.formats.label_json import read_label_json, write_label_json
@@ -200,3 +203,16 @@ def test_deeplabcuts_predictions_say_by_likelihood_what_is_absent(tmp_path: Path
     assert [int(frame.state[frame.schema.index(n)]) for n in ("AA1", "PT", "CP")] == [1, 0, -1]
     assert frame.score is not None
     assert frame.score[frame.schema.index("PT")] == 0.25
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(1, (32, 48)), (3, (32, 48)), (6, (48, 32))])
+def test_deeplabcuts_pictures_have_the_size_in_which_they_are_read(
+    tmp_path: Path, orientation: int, size: tuple[int, int]
+) -> None:
+    """Their EXIF orientation turns them, as viewers do: rows and columns may change places."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(np.zeros((32, 48), np.uint8)).save(tmp_path / "img0.jpg", exif=exif)
+    (tmp_path / "a.csv").write_text("scorer,m,m\nbodyparts,AA1,AA1\ncoords,x,y\nlabeled-data/run/img0.jpg,1.5,2.5\n")
+    [found] = FORMATS["deeplabcut"].read(tmp_path / "a.csv")
+    assert (found.image.rows, found.image.columns) == size == open_cine(tmp_path / "img0.jpg").frame(0).shape
