@@ -48,6 +48,8 @@ class CodeStream:
         precision: bits per sample.
         restart_interval: of JPEG, 0 for none.
         tables: of JPEG: class << 4 | identifier -> table; class 0 codes differences, 1 the other coefficients of a block.
+        quantisation: of JPEG: what the 64 coefficients of the first component were divided by, in zigzag order; empty where
+            there is no such table.
         scan: of JPEG and JPEG-LS: table identifiers of the first component and the three parameters of the scan: predictor,
             spectral end and point transform, or tolerance, interleaving and point transform.
         scan_start: of JPEG and JPEG-LS: offset of the first coded byte.
@@ -64,6 +66,7 @@ class CodeStream:
     precision: int
     restart_interval: int = 0
     tables: Mapping[int, HuffmanTable] = field(default_factory=dict)
+    quantisation: tuple[int, ...] = ()
     scan: tuple[int, int, int, int] = (0, 0, 0, 0)
     scan_start: int = 0
     end: int = 0
@@ -99,8 +102,10 @@ class _Jpeg:
 
     frame: tuple[int, int, int, int, int] | None = None  # marker, precision, rows, columns, components
     component: int = 0
+    quantised_by: int = 0
     restart_interval: int = 0
     tables: dict[int, HuffmanTable] = field(default_factory=dict)
+    quantisation: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 def _read_jpeg(data: bytes) -> CodeStream:
@@ -127,11 +132,11 @@ def _take_segment(found: _Jpeg, marker: int, body: bytes) -> None:
         precision, rows, columns, components = struct.unpack_from(">BHHB", body)
         if found.frame is not None or len(body) != 6 + 3 * components or not components:
             raise ValueError("the JPEG has several frame headers, or one of the wrong length")
-        found.frame, found.component = (marker, precision, rows, columns, components), body[6]
+        found.frame, found.component, found.quantised_by = (marker, precision, rows, columns, components), body[6], body[8]
     elif marker == 0xC4:
         _read_tables(body, found.tables)
     elif marker == 0xDB:
-        _check_quantisation(body)
+        _read_quantisation(body, found.quantisation)
     elif marker == 0xDD:
         (found.restart_interval,) = struct.unpack(">H", body)
     elif not (0xE0 <= marker <= 0xEF or marker in _WITHOUT_EFFECT):
@@ -149,11 +154,12 @@ def _read_tables(body: bytes, tables: dict[int, HuffmanTable]) -> None:
         body = body[17 + sum(counts) :]
 
 
-def _check_quantisation(body: bytes) -> None:
+def _read_quantisation(body: bytes, tables: dict[int, tuple[int, ...]]) -> None:
     while body:
         wide = body[0] >> 4
         if wide > 1 or body[0] & 15 > 3 or len(body) < 1 + 64 * (1 + wide):
             raise ValueError("a quantisation table of the JPEG is damaged")
+        tables[body[0] & 15] = struct.unpack_from(">64H" if wide else "64B", body, 1)
         body = body[1 + 64 * (1 + wide) :]
 
 
@@ -179,6 +185,7 @@ def _begin_scan(found: _Jpeg, body: bytes, start: int, end: int) -> CodeStream:
         precision=precision,
         restart_interval=found.restart_interval,
         tables=found.tables,
+        quantisation=found.quantisation.get(found.quantised_by, ()),
         scan=(body[2], first, second, last),
         scan_start=start,
         end=end if end > start else 0,

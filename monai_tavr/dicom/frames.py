@@ -31,13 +31,14 @@ from monai_tavr.dicom.run_length import decode_rle
 
 __all__ = ["FrameDecoder"]
 
-# Decoders of each syntax in the order they are tried; JPEG Lossless and RLE are decoded here. Only those that refuse damaged data
-# where the data do not prove complete by themselves: pylibjpeg returns a wrong picture from half a JPEG-LS stream.
+# Decoders of each syntax in the order they are tried; JPEG Lossless and RLE are decoded here, and sequential JPEG that the others
+# refuse. Only those that refuse damaged data where the data do not prove complete by themselves: pylibjpeg returns a wrong
+# picture from half a JPEG-LS stream.
 _PLUGINS: dict[UID, tuple[str, ...]] = {
-    dicom_uid.JPEGBaseline8Bit: ("pillow", "gdcm"),
-    dicom_uid.JPEGExtended12Bit: ("pylibjpeg", "gdcm"),
-    dicom_uid.JPEGLossless: ("gdcm",),
-    dicom_uid.JPEGLosslessSV1: ("gdcm",),
+    dicom_uid.JPEGBaseline8Bit: ("pillow",),
+    dicom_uid.JPEGExtended12Bit: ("pylibjpeg",),
+    dicom_uid.JPEGLossless: (),
+    dicom_uid.JPEGLosslessSV1: (),
     dicom_uid.JPEGLSLossless: ("pyjpegls", "gdcm"),
     dicom_uid.JPEGLSNearLossless: ("pyjpegls", "gdcm"),
     dicom_uid.JPEG2000Lossless: ("pylibjpeg",),
@@ -146,7 +147,7 @@ class FrameDecoder:
         if self._file.syntax == dicom_uid.RLELossless:
             return self._without_graphics(self._runs(data, index), index), self._stored
         stream, data = self._checked(data, index)
-        values = self._lossless(stream, data, index) if stream.kind in JPEG_LOSSLESS else self._values(data, index)
+        values = self._values(stream, data, index)
         top = int(values.max())
         if top >> stream.precision:
             raise self._file.error(f"frame {index} holds grey levels beyond its {stream.precision} bits: the data are damaged")
@@ -171,17 +172,7 @@ class FrameDecoder:
             f"frame {index} holds grey levels beyond the {self._stored} bits stored: header and pixels do not agree"
         )
 
-    def _lossless(self, stream: CodeStream, data: bytes, index: int) -> np.ndarray:
-        """(H, W) unsigned samples of a lossless JPEG."""
-        from monai_tavr.dicom.jpeg import decode_lossless_jpeg  # brings numba, which only these syntaxes need
-
-        try:
-            values = decode_lossless_jpeg(stream, data)
-        except ValueError as error:
-            raise self._file.error(f"frame {index} is damaged: {error}; fetch the file again") from None
-        return values.astype(np.uint8) if self._allocated == 8 else values
-
-    def _values(self, data: bytes, index: int) -> np.ndarray:
+    def _values(self, stream: CodeStream, data: bytes, index: int) -> np.ndarray:
         """(H, W) unsigned samples of a code stream that was checked."""
         file = self._file
         options = {
@@ -200,14 +191,26 @@ class FrameDecoder:
             "correct_unused_bits": False,
         }
         reasons = []
-        for plugin in _PLUGINS[file.syntax]:
+        for plugin in () if stream.kind in JPEG_LOSSLESS else _PLUGINS[file.syntax]:
             try:
                 with refusing_damage(file.path, "the code stream"):
                     values, _ = get_decoder(file.syntax).as_array(encapsulate([data]), decoding_plugin=plugin, **options)  # type: ignore[arg-type]
                 return values
             except CineError as error:
                 reasons.append(f"{plugin} says that {error.reason}")
+        if stream.kind in (*JPEG_LOSSLESS, *JPEG_SEQUENTIAL):
+            return self._decoded_here(stream, data, index)
         raise file.error(f"frame {index} cannot be decoded ({file.syntax.name}): {'; '.join(reasons)}")
+
+    def _decoded_here(self, stream: CodeStream, data: bytes, index: int) -> np.ndarray:
+        """(H, W) unsigned samples of a JPEG."""
+        from monai_tavr.dicom.jpeg import decode_lossless_jpeg, decode_sequential_jpeg  # bring numba, which only these need
+
+        try:
+            values = (decode_lossless_jpeg if stream.kind in JPEG_LOSSLESS else decode_sequential_jpeg)(stream, data)
+        except ValueError as error:
+            raise self._file.error(f"frame {index} is damaged: {error}; fetch the file again") from None
+        return values.astype(np.uint8) if self._allocated == 8 else values
 
     @property
     def _has_embedded_overlay(self) -> bool:

@@ -1,9 +1,10 @@
-"""Huffman-coded JPEG of one component (ITU-T T.81): decode the lossless kind, and prove the sequential kind complete.
+"""Huffman-coded JPEG of one component (ITU-T T.81), lossless and sequential: prove it complete, and decode it.
 
 libjpeg and its kin fill what a damaged stream lacks with invented grey levels and report success. Walking through the codes shows
 whether the stream holds exactly as many samples (or 8 x 8 blocks) as the picture has: one that was cut, lost a piece or was
 overwritten runs out of codes, or mostly leaves some over. The lossless kind is reconstructed on the way: a grey level beyond the
-precision tells of a wrong precision, predictor or point transform, which native decoders do not notice.
+precision tells of a wrong precision, predictor or point transform, which native decoders do not notice. The sequential kind is
+left to faster decoders as long as they take it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ from numba import njit
 
 from monai_tavr.dicom.code_stream import JPEG_LOSSLESS, JPEG_SEQUENTIAL, CodeStream, HuffmanTable
 
-__all__ = ["decode_lossless_jpeg", "is_complete_jpeg"]
+__all__ = ["decode_lossless_jpeg", "decode_sequential_jpeg", "is_complete_jpeg"]
 
 _SURPLUS_BITS = 64  # some encoders end a scan with more padding than the seven bits of the standard
+_PLACES = [(row, column) for row in range(8) for column in range(8)]
+_ZIGZAG = sorted(range(64), key=lambda i: (sum(_PLACES[i]), _PLACES[i][sum(_PLACES[i]) % 2 - 1]))  # T.81 figure A.6
+# (8, 8): the cosine of each frequency over the eight samples of a row or a column (T.81 A.3.3)
+_COSINES = np.cos(np.outer(np.arange(8), 2 * np.arange(8) + 1) * np.pi / 16) * np.where(np.arange(8), 0.5, 8**-0.5)[:, None]
 
 
 def decode_lossless_jpeg(stream: CodeStream, data: bytes) -> np.ndarray:
@@ -58,13 +63,47 @@ def is_complete_jpeg(stream: CodeStream, data: bytes) -> bool:
     Raises:
         ValueError: it is no JPEG of this kind, or lacks the tables of its scan.
     """
+    return _walks(stream, data, np.empty((0, 64), np.int32))
+
+
+def decode_sequential_jpeg(stream: CodeStream, data: bytes) -> np.ndarray:
+    """The samples of a sequential JPEG of 8 or 12 bits.
+
+    The scan's spectral range and point transform say nothing in a JPEG of this kind; some encoders leave zeros there, and some
+    decoders refuse them.
+
+    Args:
+        stream: the header of ``data``.
+        data: the JPEG.
+
+    Returns:
+        (H, W) uint16, grey levels; other decoders may be one level off by their rounding.
+
+    Raises:
+        ValueError: it is no JPEG of this kind, lacks a table, or does not hold exactly its picture.
+    """
+    rows, columns = -(-stream.rows // 8), -(-stream.columns // 8)  # of blocks
+    coefficients = np.zeros((rows * columns, 64), np.int32)
+    if not stream.quantisation or not _walks(stream, data, coefficients):
+        raise ValueError("it does not hold its whole picture, or no quantisation table")
+    blocks = np.empty(coefficients.shape, np.float32)
+    blocks[:, _ZIGZAG] = coefficients * np.array(stream.quantisation, np.float32)
+    cosines = _COSINES.astype(np.float32)
+    samples = cosines.T @ blocks.reshape(rows, columns, 8, 8) @ cosines
+    picture = samples.transpose(0, 2, 1, 3).reshape(8 * rows, 8 * columns)[: stream.rows, : stream.columns]
+    middle = 1 << (stream.precision - 1)
+    return np.clip(np.rint(picture) + middle, 0, 2 * middle - 1).astype(np.uint16)
+
+
+def _walks(stream: CodeStream, data: bytes, coefficients: np.ndarray) -> bool:
+    """Whether the scan holds exactly its picture; fills ``coefficients`` (blocks, 64) in zigzag order, unless there are none."""
     if stream.components != 1 or stream.kind not in JPEG_SEQUENTIAL:
         raise ValueError("no sequential JPEG of one component")
     tables = stream.scan[0]
     dc, ac = _table(stream, tables >> 4), _table(stream, 0x10 | (tables & 15))
     blocks = -(-stream.rows // 8) * -(-stream.columns // 8)
     scan = np.frombuffer(data, np.uint8)[stream.scan_start :]
-    return bool(_walk(scan, blocks, stream.restart_interval, dc, ac))
+    return bool(_walk(scan, blocks, stream.restart_interval, dc, ac, coefficients))
 
 
 def _table(stream: CodeStream, number: int) -> np.ndarray:
@@ -195,12 +234,13 @@ def _reconstruct(scan, samples, restart_rows, predictor, bits, table):  # type: 
 
 
 @_compiled
-def _walk(scan, blocks, restart_interval, dc, ac):  # type: ignore[no-untyped-def]
-    """Whether ``scan`` (bytes after the scan header) holds so many blocks, and then its end."""
+def _walk(scan, blocks, restart_interval, dc, ac, coefficients):  # type: ignore[no-untyped-def]
+    """Whether ``scan`` (bytes after the scan header) holds so many blocks, and then its end; fills ``coefficients``, if any."""
     position, window, have = 0, np.uint64(0), 0
+    mean = np.int64(0)  # of the block before, which the next one's is coded from
     for block in range(blocks):
         if restart_interval > 0 and block > 0 and block % restart_interval == 0:
-            position, window, have = _after_restart(scan, position), np.uint64(0), 0
+            position, window, have, mean = _after_restart(scan, position), np.uint64(0), 0, np.int64(0)
             if position < 0:
                 return False
         index = 0
@@ -210,17 +250,22 @@ def _walk(scan, blocks, restart_interval, dc, ac):  # type: ignore[no-untyped-de
             symbol = entry & 0xFF
             size = symbol if index == 0 else symbol & 15
             have -= (entry >> 8) + size
-            if entry == 0 or have < 0:
+            if entry == 0 or have < 0 or size > 15:
                 return False
+            value = np.int64((window >> np.uint64(have)) & ((np.uint64(1) << np.uint64(size)) - np.uint64(1)))
             window &= (np.uint64(1) << np.uint64(have)) - np.uint64(1)
+            if size > 0 and value < 1 << (size - 1):
+                value -= (1 << size) - 1
             if index == 0:
-                index = 1
-            elif size > 0:
-                index += (symbol >> 4) + 1
-            elif symbol == 0xF0:
-                index += 16
+                mean += value
+                value = mean
+            elif size > 0 or symbol == 0xF0:
+                index += symbol >> 4
             else:
                 break  # end of block
-        if index > 64:
-            return False
+            if index > 63:
+                return False
+            if coefficients.size > 0:
+                coefficients[block, index] = value
+            index += 1
     return _is_at_end(scan, position, have)

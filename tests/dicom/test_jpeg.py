@@ -12,7 +12,7 @@ from pydicom.pixels import get_decoder
 from xa_files import asymmetric_frames
 
 from monai_tavr.dicom.code_stream import JPEG_LOSSLESS, read_code_stream
-from monai_tavr.dicom.jpeg import decode_lossless_jpeg, is_complete_jpeg
+from monai_tavr.dicom.jpeg import decode_lossless_jpeg, decode_sequential_jpeg, is_complete_jpeg
 from monai_tavr.dicom.writer import SYNTAXES, _encode
 
 END = b"\xff\xd9"
@@ -88,7 +88,7 @@ def test_a_stream_of_another_height_is_not(rows: int) -> None:
 def test_colour_and_progressive_pictures_are_not_of_this_kind() -> None:
     frame = asymmetric_frames()[0]
     for other in (_jpeg(np.stack([frame] * 3, axis=2)), _jpeg(frame, progressive=True)):
-        for read in (is_complete_jpeg, decode_lossless_jpeg):
+        for read in (is_complete_jpeg, decode_lossless_jpeg, decode_sequential_jpeg):
             with pytest.raises(ValueError, match=r"no (lossless|sequential) JPEG of one component"):
                 read(read_code_stream(other), other)
 
@@ -124,3 +124,19 @@ def test_another_predictor_or_point_transform_shows_no_other_picture(offset: int
     data = bytearray(STREAMS["lossless-8"])
     data[data.index(b"\xff\xda") + offset] = new
     assert not complete(bytes(data))
+
+
+@pytest.mark.parametrize("name", ["baseline", "optimised", "restarts", "flat"])
+def test_sequential_samples_are_those_of_another_decoder(name: str) -> None:
+    """But for its rounding; the restarts begin the means of the blocks anew."""
+    data = STREAMS[name]
+    other = np.asarray(Image.open(io.BytesIO(data)), int)
+    assert np.abs(decode_sequential_jpeg(read_code_stream(data), data) - other).max() <= 1
+
+
+def test_a_sequential_stream_without_its_quantisation_table_is_refused() -> None:
+    data = STREAMS["flat"]
+    at = data.index(b"\xff\xdb")
+    data = data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4], "big") :]
+    with pytest.raises(ValueError, match="no quantisation table"):
+        decode_sequential_jpeg(read_code_stream(data), data)
