@@ -25,7 +25,6 @@ FORMER: dict[str, tuple[str, ...]] = {
     "dicom_frames": ("dicom.frames",),
     "dicom_geometry": ("dicom.geometry",),
     "dicom_writer": ("dicom.writer",),
-    "export": ("training.export",),
     "framing": ("transforms.framing",),
     "grey_scale": ("dicom.grey_scale",),
     "handlers": ("evaluation.handlers", "transforms.saving", "postprocess"),
