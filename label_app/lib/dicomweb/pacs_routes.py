@@ -17,7 +17,7 @@ from fastapi import Path as PathParameter
 from fastapi.responses import Response, StreamingResponse
 from pydicom.datadict import tag_for_keyword
 
-from label_app.lib.dicomweb.routes import Uid, add_study_search, dicom_json
+from label_app.lib.dicomweb.routes import WINDOW_TAGS, Uid, add_study_search, dicom_json
 from label_app.lib.images.pacs_error import PacsError
 from label_app.lib.images.pacs_index import PacsIndex
 from label_app.lib.images.study_index import Instance
@@ -110,7 +110,7 @@ def _middle(instance: Instance) -> str:
 
 
 def _cleaned(content: Any) -> Any:
-    """Metadata without addresses of the archive, which the browser could not reach, and without private elements."""
+    """Metadata without addresses of the archive, which the browser could not reach, private elements and empty windows."""
     if isinstance(content, list):
         return [_cleaned(item) for item in content]
     if not isinstance(content, dict):
@@ -119,7 +119,8 @@ def _cleaned(content: Any) -> Any:
     for key, value in content.items():
         private = _TAG.fullmatch(key) is not None and int(key[3], 16) % 2 == 1
         by_address = isinstance(value, dict) and "BulkDataURI" in value
-        if not (private or by_address or key == _RETRIEVE_URL):
+        blank = key in WINDOW_TAGS and isinstance(value, dict) and not value.get("Value")
+        if not (private or by_address or blank or key == _RETRIEVE_URL):
             kept[key] = _cleaned(value)
     return kept
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi import Path as PathParameter
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -23,12 +24,14 @@ from label_app.lib.images.cine_files import UNREADABLE, reason_of, samples_of
 from label_app.lib.images.study_index import Instance, StudyIndex
 from monai_tavr.dicom.header import read_header
 
-__all__ = ["Uid", "add_study_search", "dicom_json", "dicomweb_router"]
+__all__ = ["WINDOW_TAGS", "Uid", "add_study_search", "dicom_json", "dicomweb_router"]
 
 logger = logging.getLogger(__name__)
 
 _UID_PATTERN = r"^[0-9]+(\.[0-9]+)*$"
 Uid = Annotated[str, PathParameter(pattern=_UID_PATTERN, max_length=64)]
+WINDOW_TAGS = ("00281050", "00281051")
+"""Centre and width. Where they are there and empty, OHIF shows nothing: metadata go without."""
 _DATE = re.compile(r"[0-9]{8}")
 _LARGE_ELEMENT = 1 << 20  # bytes; lookup tables are smaller, and a viewer needs nothing bigger
 _THUMBNAIL_SIZE = 128
@@ -195,6 +198,7 @@ def _metadata(instance: Instance) -> dict[str, Any]:
         with instance.opened() as stream:
             dataset, _ = read_header(stream)
         dataset.remove_private_tags()
+        dataset.walk(_drop_empty_window)
         for element in list(dataset):
             if isinstance(element.value, bytes) and len(element.value) > _LARGE_ELEMENT:
                 del dataset[element.tag]
@@ -202,6 +206,11 @@ def _metadata(instance: Instance) -> dict[str, Any]:
         return dataset.to_json_dict(suppress_invalid_tags=True)
     except Exception as error:  # the file may have gone, or be damaged in any way; words would quote it
         raise HTTPException(422, f"the header of an instance cannot be read ({type(error).__name__})") from error
+
+
+def _drop_empty_window(dataset: Dataset, element: DataElement) -> None:
+    if element.is_empty and f"{element.tag:08X}" in WINDOW_TAGS:
+        del dataset[element.tag]
 
 
 def _all_metadata(instances: list[Instance]) -> list[dict[str, Any]]:

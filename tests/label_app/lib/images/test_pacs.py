@@ -268,7 +268,8 @@ class FalseArchive(BaseHTTPRequestHandler):
         item: dict[str, Any] = {tag: {"vr": "UI", "Value": [uid]} for tag, uid in uids.items()}
         item |= {"00080060": {"vr": "CS", "Value": ["XA"]}, "00091001": {"vr": "LO", "Value": ["private"]}}
         item |= {tag: {"vr": "US", "Value": [9]} for tag in ("00280010", "00280011")} | {
-            "7FE00010": {"vr": "OW", "BulkDataURI": "x"}
+            "7FE00010": {"vr": "OW", "BulkDataURI": "x"},
+            "00281050": {"vr": "DS"},  # an empty window
         }
         nothing = "ModalitiesInStudy=RF" in self.path or "Modality=RF" in self.path or "Modality=SR" in self.path
         body = json.dumps([] if nothing else [item]).encode()
