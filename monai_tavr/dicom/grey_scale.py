@@ -104,8 +104,8 @@ class GreyScale:
         signed: stored values are two's complement.
         slope, intercept: rescaling; 1 and 0 for none.
         modality: modality LUT, which replaces the rescaling.
-        voi: VOI LUT, which replaces the window.
-        window: VOI window.
+        voi: VOI LUT.
+        window: VOI window, which goes before the VOI LUT, as in viewers.
         inverted: MONOCHROME1, low is bright.
     """
 
@@ -126,7 +126,7 @@ class GreyScale:
     @property
     def remark(self) -> str | None:
         """What whoever looks at the frames should know; None where there is nothing to say."""
-        if self.voi is None and self.window is not None and np.ptp(self.table()) == 0:
+        if self.window is not None and np.ptp(self.table()) == 0:
             shown = f"the window {self.window.center:g} / {self.window.width:g} shows one grey level only"
             return f"{shown}: nothing can be seen or found; correct WindowCenter and WindowWidth"
         return None
@@ -197,10 +197,10 @@ def _table(grey: GreyScale, voi: bool) -> np.ndarray:
     else:
         values = values * grey.slope + grey.intercept
         low, high = sorted((float(values[0]), float(values[-1])))
-    if voi and grey.voi is not None:
-        values, low, high = grey.voi(values), 0.0, 2.0**grey.voi.bits - 1
-    elif voi and grey.window is not None:
+    if voi and grey.window is not None:
         values = grey.window(values, low, high)
+    elif voi and grey.voi is not None:
+        values, low, high = grey.voi(values), 0.0, 2.0**grey.voi.bits - 1
     table = (low + high - values if grey.inverted else values).astype(np.float32)
     table.setflags(write=False)
     return table

@@ -135,10 +135,14 @@ def test_window_after_a_modality_lut_spans_the_luts_bits() -> None:
     np.testing.assert_allclose(_grey(scale, 0, 1, 2), [0, 511.5, 1023])
 
 
-def test_voi_lut_goes_before_the_window() -> None:
-    scale = _from(VOILUTSequence=[_lut(100, 8, [5, 6, 250])], WindowCenter=1, WindowWidth=2)
-    assert _grey(scale, 99, 100, 101, 102, 200) == [5, 5, 6, 250, 250]
-    assert _grey(scale, 99, 101, voi=False) == [99, 101]
+def test_the_window_goes_before_a_voi_lut() -> None:
+    """As in OHIF and dcm4che; where there is no window, or none that is valid, the LUT holds."""
+    lut = _lut(100, 8, [5, 6, 250])
+    assert _grey(_from(VOILUTSequence=[lut], WindowCenter=101, WindowWidth=2), 100, 101) == [0, 255]
+    for window in ({}, {"WindowCenter": 101, "WindowWidth": 0}):
+        scale = _from(VOILUTSequence=[lut], **window)
+        assert _grey(scale, 99, 100, 101, 102, 200) == [5, 5, 6, 250, 250]
+        assert _grey(scale, 99, 101, voi=False) == [99, 101]
 
 
 def test_voi_lut_of_8_bits_for_12_bit_pixels() -> None:

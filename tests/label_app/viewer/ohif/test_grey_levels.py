@@ -36,11 +36,14 @@ class Case:
     shape: str | None
 
     def __call__(self, ds: Dataset) -> None:
+        lut = item(LUTDescriptor=[256, 0, 12], ModalityLUTType="US", LUTData=FALLING)
+        lut["LUTData"].VR = "US"
         if self.lut == "rescaled":
             ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = 2, -10, "US"
+        elif self.lut == "VOI":
+            del lut.ModalityLUTType
+            ds.VOILUTSequence = [lut]
         elif self.lut != "none":
-            lut = item(LUTDescriptor=[256, 0, 12], ModalityLUTType="US", LUTData=FALLING)
-            lut["LUTData"].VR = "US"
             ds.ModalityLUTSequence, ds.PixelIntensityRelationship = [lut], self.lut
         ds.WindowCenter, ds.WindowWidth = self.window or (None, None)
         if self.window is None:
@@ -63,7 +66,7 @@ CASES = [
         ["MONOCHROME1", "MONOCHROME2"],
         [None, "IDENTITY", "INVERSE"],  # with the photometric interpretation, and against it
     )
-]
+] + [Case("VOI", (64, 64), photometric, None) for photometric in ("MONOCHROME1", "MONOCHROME2")]
 
 
 @pytest.fixture(scope="module")
