@@ -63,7 +63,7 @@ def is_complete_jpeg(stream: CodeStream, data: bytes) -> bool:
     Raises:
         ValueError: it is no JPEG of this kind, or lacks the tables of its scan.
     """
-    return _walks(stream, data, np.empty((0, 64), np.int32))
+    return _walks(stream, data, None)
 
 
 def decode_sequential_jpeg(stream: CodeStream, data: bytes) -> np.ndarray:
@@ -95,8 +95,8 @@ def decode_sequential_jpeg(stream: CodeStream, data: bytes) -> np.ndarray:
     return np.clip(np.rint(picture) + middle, 0, 2 * middle - 1).astype(np.uint16)
 
 
-def _walks(stream: CodeStream, data: bytes, coefficients: np.ndarray) -> bool:
-    """Whether the scan holds exactly its picture; fills ``coefficients`` (blocks, 64) in zigzag order, unless there are none."""
+def _walks(stream: CodeStream, data: bytes, coefficients: np.ndarray | None) -> bool:
+    """Whether the scan holds exactly its picture; fills ``coefficients`` (blocks, 64) in zigzag order, unless None is given."""
     if stream.components != 1 or stream.kind not in JPEG_SEQUENTIAL:
         raise ValueError("no sequential JPEG of one component")
     tables = stream.scan[0]
@@ -235,7 +235,10 @@ def _reconstruct(scan, samples, restart_rows, predictor, bits, table):  # type: 
 
 @_compiled
 def _walk(scan, blocks, restart_interval, dc, ac, coefficients):  # type: ignore[no-untyped-def]
-    """Whether ``scan`` (bytes after the scan header) holds so many blocks, and then its end; fills ``coefficients``, if any."""
+    """Whether ``scan`` (bytes after the scan header) holds so many blocks, and then its end; fills ``coefficients``, if any.
+
+    With None for these it is compiled without what they need.
+    """
     position, window, have = 0, np.uint64(0), 0
     mean = np.int64(0)  # of the block before, which the next one's is coded from
     for block in range(blocks):
@@ -252,20 +255,21 @@ def _walk(scan, blocks, restart_interval, dc, ac, coefficients):  # type: ignore
             have -= (entry >> 8) + size
             if entry == 0 or have < 0 or size > 15:
                 return False
-            value = np.int64((window >> np.uint64(have)) & ((np.uint64(1) << np.uint64(size)) - np.uint64(1)))
+            coded = (window >> np.uint64(have)) & ((np.uint64(1) << np.uint64(size)) - np.uint64(1))
             window &= (np.uint64(1) << np.uint64(have)) - np.uint64(1)
-            if size > 0 and value < 1 << (size - 1):
-                value -= (1 << size) - 1
-            if index == 0:
-                mean += value
-                value = mean
-            elif size > 0 or symbol == 0xF0:
+            if index > 0:
+                if size == 0 and symbol != 0xF0:
+                    break  # end of block
                 index += symbol >> 4
-            else:
-                break  # end of block
-            if index > 63:
-                return False
-            if coefficients.size > 0:
+                if index > 63:
+                    return False
+            if coefficients is not None:
+                value = np.int64(coded)
+                if size > 0 and value < 1 << (size - 1):
+                    value -= (1 << size) - 1
+                if index == 0:
+                    mean += value
+                    value = mean
                 coefficients[block, index] = value
             index += 1
     return _is_at_end(scan, position, have)
