@@ -31,10 +31,12 @@ from pydicom.uid import (
 from xa_files import asymmetric_frames, edit, group, item, run_tool, write_edited, write_enhanced_xa
 
 from monai_tavr.dicom import CineError, find_cines, open_cine, open_series
+from monai_tavr.dicom import file as dicom_file
 from monai_tavr.dicom import frames as dicom_frames
 from monai_tavr.dicom import open as dicom_open
 from monai_tavr.dicom.file import read_dicom
 from monai_tavr.dicom.frames import FrameDecoder
+from monai_tavr.dicom.header import read_header
 from monai_tavr.dicom.writer import SYNTAXES, XAHeader, write_xa
 
 LOSSLESS = [s for s in SYNTAXES if s not in ("jpeg-ls-near", "jpeg2000", "jpeg-baseline")]
@@ -637,6 +639,16 @@ def test_a_damaged_file_in_a_folder_is_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "run" / "s1_1.dcm").write_bytes(whole[:-500])
     with pytest.raises(CineError, match=r"s1_1\.dcm: .*truncated"):
         open_cine(tmp_path / "run")
+
+
+def test_the_header_of_a_named_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finding does not look into it: that is left to opening."""
+    write_xa(tmp_path / "a.dcm", asymmetric_frames())
+    reads = []
+    monkeypatch.setattr(dicom_file, "read_header", lambda stream: (reads.append(stream), read_header(stream))[1])
+    [path] = find_cines(tmp_path / "a.dcm")
+    open_cine(path).frames()
+    assert len(reads) == 1
 
 
 def test_find_cines_takes_cines_pictures_and_what_is_named(tmp_path: Path) -> None:
