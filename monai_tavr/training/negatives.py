@@ -94,7 +94,7 @@ class MixedBatches(Sampler[list[int]]):
         replicas: how many processes there are; they share an epoch.
 
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: a number is out of its range, or there are fewer items than a batch takes.
     """
 
     def __init__(
@@ -117,6 +117,12 @@ class MixedBatches(Sampler[list[int]]):
         self._of_usual = batch_size - self._of_extra
         self._seed, self._rank, self._replicas = seed, rank, replicas
         self._epoch = 0
+        most = self._usual // replicas
+        if most and not len(self):  # an epoch of no iterations would end as if it had been a training
+            raise ValueError(
+                f"{most} training frames do not fill a batch: batch_size {batch_size} takes {self._of_usual} of them; "
+                "give more frames, or set a smaller batch_size"
+            )
 
     def __len__(self) -> int:
         return self._usual // self._replicas // self._of_usual

@@ -60,6 +60,14 @@ def test_without_extra_items_an_epoch_is_every_item_once():
     assert len(MixedBatches(0, batch_size=4)) == 0
 
 
+def test_fewer_frames_than_a_batch_are_refused_not_trained_on_in_silence():
+    assert len(MixedBatches(6 + 3, batch_size=8, extra=3, share=0.25)) == 1
+    with pytest.raises(ValueError, match=r"5 training frames do not fill a batch: batch_size 8 takes 6 of them"):
+        MixedBatches(5 + 3, batch_size=8, extra=3, share=0.25)
+    with pytest.raises(ValueError, match=r"3 training frames do not fill a batch: batch_size 4 takes 4 of them"):
+        MixedBatches(7, batch_size=4, rank=1, replicas=2)
+
+
 def test_processes_share_an_epoch():
     parts = [[i for b in MixedBatches(21, batch_size=4, extra=5, share=0.25, rank=r, replicas=2) for i in b] for r in (0, 1)]
     usual = [i for part in parts for i in part if i < 16]
