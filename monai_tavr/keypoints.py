@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -27,7 +28,10 @@ ANY_STAGE = "any"
 """Id of the stage that every schema has: nothing is stated, all groups can be there."""
 
 _DEFAULT_COLOR = "#ffd54f"
-_SCHEMA_KEYS = {"name", "extends", "groups", "stages", "flip_pairs", "skeleton", "descriptions", "dicom_codes"}
+_SCHEMA_KEYS = {
+    *("name", "extends", "groups", "stages", "flip_pairs", "chains", "optional"),
+    *("skeleton", "descriptions", "dicom_codes"),
+}
 _STAGE_KEYS = {"id", "title", "groups"}
 
 
@@ -73,6 +77,8 @@ class KeypointSchema:
         titles: group name -> words for people.
         descriptions: point name -> words for people.
         dicom_codes: point name -> (code value, coding scheme, meaning) of its finding site.
+        chains: points that lie behind one another along a device, in their order; none turns back.
+        optional: names of the points that may be absent inside the picture although their group is visible.
 
     Raises:
         ValueError: a name is repeated, unknown, or not an identifier; a stage allows no group, or an unknown one.
@@ -88,6 +94,8 @@ class KeypointSchema:
     titles: Mapping[str, str] = field(default_factory=dict)
     descriptions: Mapping[str, str] = field(default_factory=dict)
     dicom_codes: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
+    chains: tuple[tuple[str, ...], ...] = ()
+    optional: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for attribute in ("groups", "colors", "titles", "descriptions", "dicom_codes"):
@@ -112,6 +120,11 @@ class KeypointSchema:
         flipped = [n for pair in self.flip_pairs for n in pair]
         if len(set(flipped)) != len(flipped):
             raise ValueError(f"schema {self.name!r}: a point stands in two flip_pairs")
+        for chain in self.chains:
+            if len(chain) < 3 or len(set(chain)) != len(chain):
+                raise ValueError(f"schema {self.name!r}: chains entry {chain!r} is not a row of three or more different points")
+            self._check_known(chain, "chains")
+        self._check_known(self.optional, "optional")
         self._check_known(self.descriptions, "descriptions")
         self._check_known(self.dicom_codes, "dicom_codes")
         for what, by_group in (("colors", self.colors), ("titles", self.titles)):
@@ -140,7 +153,8 @@ class KeypointSchema:
     def __reduce__(self) -> tuple[Any, ...]:
         # mapping proxies do not pickle; data loaders send schemas to their workers
         mappings = (dict(self.colors), dict(self.titles), dict(self.descriptions), dict(self.dicom_codes))
-        return (type(self), (self.name, dict(self.groups), self.stages, self.extends, self.flip_pairs, self.skeleton, *mappings))
+        rows = (self.stages, self.extends, self.flip_pairs, self.skeleton)
+        return (type(self), (self.name, dict(self.groups), *rows, *mappings, self.chains, self.optional))
 
     def __eq__(self, other: object) -> bool:
         # mappings compare without order, but the order of the groups is the order of the rows
@@ -154,7 +168,7 @@ class KeypointSchema:
             if n not in self.names:
                 raise ValueError(f"schema {self.name!r}: {what} names the unknown point {n!r}; points are {list(self.names)}")
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The K point names, group after group."""
         return tuple(n for members in self.groups.values() for n in members)
@@ -242,6 +256,8 @@ class KeypointSchema:
                 titles={str(g): str(v["title"]) for g, v in groups.items() if "title" in v},
                 descriptions={str(n): str(v) for n, v in (content.get("descriptions") or {}).items()},
                 dicom_codes={str(n): (str(v[0]), str(v[1]), str(v[2])) for n, v in (content.get("dicom_codes") or {}).items()},
+                chains=tuple(_names(c, "chains entry") for c in content.get("chains") or ()),
+                optional=_names(content.get("optional") or (), "optional"),
             )
         except (TypeError, IndexError, ValueError) as error:
             raise ValueError(f"{where}: {error}") from error
@@ -264,10 +280,18 @@ class KeypointSchema:
             "groups": groups,
             "stages": [{"id": s.id, "title": s.title, "groups": list(s.groups)} for s in self.stages],
             "flip_pairs": [list(p) for p in self.flip_pairs],
+            "chains": [list(c) for c in self.chains],
+            "optional": list(self.optional),
             "skeleton": [list(p) for p in self.skeleton],
             "descriptions": dict(self.descriptions),
             "dicom_codes": {n: list(c) for n, c in self.dicom_codes.items()},
         }
+
+
+def _names(content: Any, what: str) -> tuple[str, ...]:
+    if isinstance(content, str) or not isinstance(content, Sequence):
+        raise ValueError(f"{what} must be a list of names of points, got {content!r}")
+    return tuple(str(n) for n in content)
 
 
 def _stage_from_dict(content: Any, where: str) -> Stage:

@@ -20,7 +20,7 @@ FILES = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path in 
 # The drawing: a file may import from rooms that stand before its own, never from one behind it. Tests fail with the line.
 ORDER = [
     *["former_paths", "lazy", "keypoints", "files", "uids", "devices", "weights", "label", "cine"],
-    *["codec", "dicom", "formats", "bundle", "postprocess", "drawing"],
+    *["codec", "dicom", "formats", "plausibility", "bundle", "postprocess", "drawing"],
     *["transforms", "networks", "phantom"],
     *["typicality", "predictor", "tracking", "evaluation", "training", "active_learning", "rival"],
     *["commands", "cli"],

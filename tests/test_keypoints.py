@@ -99,6 +99,10 @@ def test_a_schema_cannot_be_changed_and_can_be_sent():
         ({"flip_pairs": (("L1", "X"),)}, "flip_pairs names the unknown point 'X'"),
         ({"flip_pairs": (("L1", "L1"),)}, "flip_pairs entry .* is not a pair of two different points"),
         ({"flip_pairs": (("L1", "L2"), ("L2", "T"))}, "a point stands in two flip_pairs"),
+        ({"chains": (("L1", "L2"),)}, "chains entry .* is not a row of three or more different points"),
+        ({"chains": (("L1", "L2", "L1"),)}, "chains entry .* is not a row"),
+        ({"chains": (("L1", "L2", "X"),)}, "chains names the unknown point 'X'"),
+        ({"optional": ("X",)}, "optional names the unknown point 'X'"),
         ({"skeleton": (("L1", "L2", "T"),)}, "skeleton entry .* is not a pair"),
         ({"skeleton": (("L1", "X"),)}, "skeleton names the unknown point 'X'"),
         ({"descriptions": {"X": "?"}}, "descriptions names the unknown point 'X'"),
@@ -142,6 +146,7 @@ def test_a_users_own_file(tmp_path):
         ("groups: {g: {points: [A]}}\nstages: {a: [g]}", r"stages\[0\] must be {id: ..., title: ..., groups: \[...\]}, got 'a'"),
         ("groups: {g: {points: [A]}}\nstages: [{id: a}]", r"stages\[0\] must be"),
         ("groups: {g: {points: [A]}}\nstages: [{id: a, groups: g}]", "'groups' must be a list of names of groups, got 'g'"),
+        ("groups: {g: {points: [A]}}\noptional: A", "optional must be a list of names of points, got 'A'"),
         ("groups: {", "not valid YAML"),
     ],
 )
@@ -162,6 +167,14 @@ def test_stages_of_the_procedure():
         load_schema("authors10").groups_at("before")
     backwards = replace(SMALL, stages=(Stage("late", "Late", ("tip", "line")),))
     assert backwards.groups_at("late") == ("line", "tip")
+
+
+def test_chains_and_optional_points_are_read_and_written():
+    assert (TAVR11.chains, TAVR11.optional) == ((("CP", "CM", "CD", "CT"),), ("PT",))
+    assert (SMALL.chains, SMALL.optional) == ((), ())  # a schema need not have them
+    more = replace(SMALL, chains=(("L1", "L2", "T"),), optional=("T",))
+    assert KeypointSchema.from_dict(more.to_dict()) == more != SMALL
+    assert pickle.loads(pickle.dumps(more)) == more  # noqa: S301 - our own bytes
 
 
 def test_stages_and_ancestors_are_read_and_written(tmp_path):
