@@ -31,6 +31,7 @@ _OWN = {
     "active-learning": ("monai_tavr.commands.active_learning", "compare strategies that choose frames to label, on phantoms"),
     "benchmark": ("monai_tavr.commands.benchmark", "measure speed, tracking, and the model on patients beside a published rival"),
     "convert": ("monai_tavr.commands.convert", "carry labels from one format to another, or make a datalist of them"),
+    "labels": ("monai_tavr.commands.labels", "find labels that are probably wrong, the worst first"),
     "phantom": ("monai_tavr.commands.phantom", "make synthetic angiography cines with exact labels"),
     "info": ("monai_tavr.commands.info", "say which model, thresholds, packages and devices there are"),
 }

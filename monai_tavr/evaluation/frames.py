@@ -136,16 +136,22 @@ class StoredPredictions:
 
     def __call__(self, cine: LabelledCine) -> Iterator[Keypoints]:
         """The predictions of the cine's frames. Raises ValueError if there are none for it; they are never taken as absent."""
-        found = self._find(cine)
+        found = self.find(cine)
         predicted = {k.frame: k for k in found.frames}
         for frame in cine.frames:
             if frame not in predicted:
                 raise ValueError(f"{self.folder}: no prediction for frame {frame} of {cine.image}")
             yield predicted[frame]
 
-    def _find(self, cine: LabelledCine) -> CineLabel:
+    def find(self, cine: LabelledCine) -> CineLabel:
+        """What was predicted for the cine. Raises ValueError if there is nothing, or more than one file."""
         uid = cine.label.image.sop_instance_uid or cine.label.image.series_instance_uid
-        found = self._by_uid.get(uid or "") or self._by_name.get(cine.image.stem, [])
+        found = self._by_uid.get(uid or "") or [
+            (path, label)
+            for path, label in self._by_name.get(cine.image.stem, [])
+            # a file of that name which says that it is of another image is not the one
+            if uid is None or (label.image.sop_instance_uid or label.image.series_instance_uid) is None
+        ]
         if len(found) == 1:
             return found[0][1]
         listed = "".join(f", {path.relative_to(self.folder)}" for path, _ in found)

@@ -77,6 +77,15 @@ def test_stored_predictions_are_found_by_uid_then_by_name(tmp_path):
         list(stored(replace(by_uid, frames=(3,))))
 
 
+def test_a_prediction_of_another_image_is_not_taken_for_its_name(tmp_path):
+    write(tmp_path / "run.json", points(1, AA1=(9, 9)))
+    other = LabelledCine(
+        Path("y/run.dcm"), "P0", CineLabel(replace(IMAGE, sop_instance_uid="1.2.4"), (points(1, AA1=None),)), (1,)
+    )
+    with pytest.raises(ValueError, match=r"0 predictions for y.run.dcm"):
+        list(StoredPredictions(tmp_path)(other))
+
+
 def test_two_predictions_of_one_name_are_not_guessed_between(tmp_path):
     no_uid = ImageInfo(rows=100, columns=100)
     for folder in ("a", "b"):
