@@ -40,7 +40,7 @@ _GROUP = "monai_tavr.commands"
 
 _DESCRIPTION = """Keypoints on X-ray angiography during transcatheter aortic valve replacement.
 
-The shipped weights were trained on synthetic phantoms. This is no medical device."""
+The shipped weights were trained on synthetic phantoms, never on labelled patients. This is no medical device."""
 
 _EPILOG = """commands:
 {commands}

@@ -258,13 +258,14 @@ def test_the_points_of_the_shipped_model_do_not_depend_on_how_a_cine_is_stored(t
     frames = open_cine(raw["explicit-le"]).frames([0, 1])
     write_xa(tmp_path / "lossless.dcm", frames.astype(np.uint8), syntax="jpeg-lossless")
     shipped = KeypointPredictor(device="cpu")
-    exact, lossless, deep = (
-        shipped.predict(path, frames=[0, 1]) for path in (raw["explicit-le"], tmp_path / "lossless.dcm", raw["jpeg2000-lossless"])
-    )
-    assert all(k.visible.sum() >= 3 for k in exact)
-    for a, b, c in zip(exact, lossless, deep, strict=True):
+    places = (raw["explicit-le"], tmp_path / "lossless.dcm", raw["jpeg2000-lossless"])
+    for exact, lossless, deep in zip(*(list(shipped.stream(path, frames=[0, 1])) for path in places), strict=True):
+        a, b, c = (p.keypoints for p in (exact, lossless, deep))
+        assert a.visible.sum() >= 3
         np.testing.assert_array_equal(a.xy, b.xy)
         np.testing.assert_array_equal(a.score, b.score)
-        # grey levels sixteen times finer, but the same picture: half a pixel, also of a point that the model hardly finds
+        # grey levels sixteen times finer, but the same picture: half a pixel, or the doubt of a point that the model hardly finds
         np.testing.assert_array_equal(a.visible, c.visible)
-        assert np.linalg.norm(a.xy - c.xy, axis=1)[a.visible].max() < 0.5
+        apart = np.linalg.norm(a.xy - c.xy, axis=1)[a.visible]
+        assert (apart <= np.maximum(0.5, exact.spread[a.visible])).all()
+        assert np.median(apart) < 0.1
