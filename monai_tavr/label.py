@@ -41,6 +41,11 @@ class ImageInfo:
     series_instance_uid: str | None = None
     study_instance_uid: str | None = None
 
+    @property
+    def uid(self) -> str | None:
+        """By which the image is known: its instance's UID, or its series' where single frames make it; None for other files."""
+        return self.sop_instance_uid or self.series_instance_uid
+
 
 @dataclass(frozen=True)
 class PointEdit:

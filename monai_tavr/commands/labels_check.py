@@ -201,12 +201,12 @@ class _Images:
             except (ValueError, OSError) as error:
                 print(f"note: {path}: {error}", file=sys.stderr)
                 continue
-            uid = info.sop_instance_uid or info.series_instance_uid
+            uid = info.image_info.uid
             if uid is not None:
                 self._by_uid[uid] = path
 
     def of(self, file: Path, label: CineLabel) -> Path | None:
         """The image of a label, or None."""
-        uid = label.image.sop_instance_uid or label.image.series_instance_uid
+        uid = label.image.uid
         beside = (file.with_name(file.stem + suffix) for suffix in (".dcm", ".png", ".jpg", ".jpeg", ".nii.gz", ".nii"))
         return self._by_uid.get(uid or "") or next((p for p in beside if p.is_file()), None)

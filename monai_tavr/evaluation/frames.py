@@ -127,7 +127,7 @@ class StoredPredictions:
         self._by_name: dict[str, list[tuple[Path, CineLabel]]] = {}
         for path in sorted(self.folder.rglob("*.json")):
             label = read_label_json(path, schema=schema)
-            uid = label.image.sop_instance_uid or label.image.series_instance_uid
+            uid = label.image.uid
             if uid is not None:
                 self._by_uid.setdefault(uid, []).append((path, label))
             self._by_name.setdefault(path.stem, []).append((path, label))
@@ -145,12 +145,12 @@ class StoredPredictions:
 
     def find(self, cine: LabelledCine) -> CineLabel:
         """What was predicted for the cine. Raises ValueError if there is nothing, or more than one file."""
-        uid = cine.label.image.sop_instance_uid or cine.label.image.series_instance_uid
+        uid = cine.label.image.uid
         found = self._by_uid.get(uid or "") or [
             (path, label)
             for path, label in self._by_name.get(cine.image.stem, [])
             # a file of that name which says that it is of another image is not the one
-            if uid is None or (label.image.sop_instance_uid or label.image.series_instance_uid) is None
+            if uid is None or label.image.uid is None
         ]
         if len(found) == 1:
             return found[0][1]

@@ -220,10 +220,7 @@ def rounded(xy: np.ndarray) -> tuple[float, float]:
 
 def cine_names(labels: Sequence[CineLabel]) -> list[str]:
     """A name for every cine: its own, else its UID, else its number. Raises ValueError where two have the same."""
-    names = [
-        label.name or label.image.sop_instance_uid or label.image.series_instance_uid or f"cine{position}"
-        for position, label in enumerate(labels, start=1)
-    ]
+    names = [label.name or label.image.uid or f"cine{position}" for position, label in enumerate(labels, start=1)]
     names = [relative_picture(name) for name in names]
     name, number = Counter(names).most_common(1)[0] if names else ("", 0)
     if number > 1:

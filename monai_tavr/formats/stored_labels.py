@@ -14,10 +14,14 @@ from monai_tavr.formats.checks import read_json
 from monai_tavr.formats.guess import NO_LABELS
 from monai_tavr.formats.label_json import SCHEMA_ID
 
-__all__ = ["find_label_files"]
+__all__ = ["FINAL", "TAG", "VERSION_FILE", "find_label_files"]
 
-_VERSION = re.compile(r"([a-z][a-z0-9_-]{0,31})\.([0-9]{4,9})\.json")
-_FINAL = "final"
+FINAL = "final"
+"""Tag of what annotators submitted."""
+TAG = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+"""Tags of labels."""
+VERSION_FILE = re.compile(rf"({TAG.pattern})\.([0-9]{{4,9}})\.json")
+"""Names of a store's files: tag and number."""
 
 
 def find_label_files(path: str | os.PathLike[str]) -> tuple[list[Path], list[Path]]:
@@ -39,17 +43,17 @@ def find_label_files(path: str | os.PathLike[str]) -> tuple[list[Path], list[Pat
     if not root.is_dir():
         raise ValueError(f"{root}: no such file or folder")
     store = root / "labels"
-    top = store if any(_VERSION.fullmatch(p.name) for p in store.glob("*/*.json")) else root
+    top = store if any(VERSION_FILE.fullmatch(p.name) for p in store.glob("*/*.json")) else root
     found: list[Path] = []
     others: list[Path] = []
     newest: dict[Path, tuple[int, Path]] = {}
     for file in sorted(p for p in top.rglob("*.json") if p.is_file() and p.name not in NO_LABELS):
-        version = _VERSION.fullmatch(file.name)
+        version = VERSION_FILE.fullmatch(file.name)
         if version is None:
             content = read_json(file)
             is_label = isinstance(content, dict) and content.get("schema") == SCHEMA_ID
             (found if is_label else others).append(file)
-        elif version[1] == _FINAL:
+        elif version[1] == FINAL:
             newest[file.parent] = max(newest.get(file.parent, (0, file)), (int(version[2]), file))
     found += [file for _, file in newest.values()]
     if not found:

@@ -12,12 +12,13 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
+from pydicom.dataset import Dataset
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless
 
 from label_app.lib.images.cine_files import open_instances, samples_of
 from label_app.lib.images.study_index import Instance, whole
 from monai_tavr.dicom.file import DicomFile
-from monai_tavr.dicom.fragments import index_fragments
+from monai_tavr.dicom.fragments import Fragment, index_fragments
 from monai_tavr.dicom.header import enter_pixel_data, read_header
 from monai_tavr.files import FileStamp
 
@@ -64,14 +65,10 @@ def stored_frame(instance: Instance, index: int) -> tuple[bytes, str]:
             stamp = FileStamp.of_stream(stream)
         return _complete(_inflated(instance, stamp)[index * length : (index + 1) * length], length), ExplicitVRLittleEndian
     with instance.opened() as stream:
-        dataset, _ = read_header(stream, specific_tags=_STRUCTURE)
-        vr, pixel_length = enter_pixel_data(stream, little_endian=True)
-        if not vr:
-            raise ValueError("the file has no pixel data")
         if syntax.is_encapsulated:
-            stamp, start = FileStamp.of_stream(stream), stream.tell()
-            fragments = index_fragments(DicomFile(instance.path, dataset, syntax, vr, start, pixel_length, stamp))
+            fragments = _fragments(instance, FileStamp.of_stream(stream))
             return b"".join(_read(stream, *fragment) for fragment in fragments[index]), str(syntax)
+        _enter(stream)
         length = _native_length(instance)
         stream.seek(index * length, io.SEEK_CUR)
         frame = _complete(stream.read(length), length)
@@ -91,6 +88,24 @@ def rendered_frame(instance: Instance, index: int, *, image_format: str = "JPEG"
     stream = io.BytesIO()
     picture.save(stream, image_format)
     return stream.getvalue()
+
+
+def _enter(stream: BinaryIO) -> tuple[Dataset, str, int | None, BinaryIO]:
+    """What tells the frames apart, value representation and bytes of the pixel data, and a stream at their first byte."""
+    dataset, pixels = read_header(stream, specific_tags=_STRUCTURE)
+    vr, length = enter_pixel_data(pixels, little_endian=True)
+    if not vr:
+        raise ValueError("the file has no pixel data")
+    return dataset, vr, length, pixels
+
+
+@lru_cache(maxsize=8)  # a viewer asks for every frame of a few cines
+def _fragments(instance: Instance, stamp: FileStamp) -> list[list[Fragment]]:
+    """The fragments of each frame of encapsulated pixel data."""
+    with instance.opened() as stream:
+        dataset, vr, length, pixels = _enter(stream)
+        syntax = UID(instance.transfer_syntax_uid)
+        return index_fragments(DicomFile(instance.path, dataset, syntax, vr, pixels.tell(), length, stamp))
 
 
 def _read(stream: BinaryIO, start: int, length: int) -> bytes:
@@ -116,7 +131,4 @@ def _complete(frame: bytes, length: int) -> bytes:
 def _inflated(instance: Instance, stamp: FileStamp) -> bytes:
     """The pixel data of a deflated file."""
     with instance.opened() as stream:
-        _, inflated = read_header(stream)
-        if not enter_pixel_data(inflated, little_endian=True)[0]:
-            raise ValueError("the file has no pixel data")
-        return inflated.read()
+        return _enter(stream)[-1].read()

@@ -182,7 +182,7 @@ class LabelArchive:
         """A report's image, label and revision; None where it is not ours, or of an image that is not here."""
         try:
             label = read_keypoints_sr(self._index.client.instance(study, series, sop), schema=self._store.schema)
-            entry = self._index.images.get(label.image.sop_instance_uid or label.image.series_instance_uid or "")
+            entry = self._index.images.get(label.image.uid or "")
             if entry is None:  # one single frame goes by its series
                 entry = self._index.images.get(label.image.series_instance_uid or "")
             if entry is None or label.revision is None:

@@ -27,6 +27,7 @@ from typing import Any
 
 from monai_tavr.files import creating
 from monai_tavr.formats.label_json import label_to_dict, read_label_json
+from monai_tavr.formats.stored_labels import FINAL, TAG, VERSION_FILE
 from monai_tavr.keypoints import TAVR11, KeypointSchema
 from monai_tavr.label import CineLabel, Revision
 
@@ -34,11 +35,8 @@ __all__ = ["FINAL", "PREDICTION", "TAG", "LabelConflict", "LabelStore", "LabelVe
 
 logger = logging.getLogger(__name__)
 
-FINAL = "final"  # what annotators submitted
 PREDICTION = "prediction"  # what the model said of the frames that a version labelled first
-TAG = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _IMAGE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_FILE = re.compile(rf"({TAG.pattern})\.([0-9]{{4,9}})\.json")
 _ATTEMPTS = 100  # each that fails is another one's success
 
 
@@ -245,7 +243,7 @@ class LabelStore:
         except (FileNotFoundError, NotADirectoryError):
             return
         for name in names:
-            match = _FILE.fullmatch(name)
+            match = VERSION_FILE.fullmatch(name)
             if match and int(match[2]) and name == f"{match[1]}.{int(match[2]):04d}.json":
                 yield match[1], int(match[2])
 
